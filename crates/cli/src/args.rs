@@ -1,0 +1,279 @@
+//! The command line's shape: every command and flag, and which file each command is in.
+//!
+//! Owns parsing. A runbook's own parameters are parsed by `commands::run`, once the runbook is loaded.
+
+use crate::commands;
+use crate::error::{CliError, Kind};
+use crate::exit::Exit;
+use crate::print;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+#[derive(Parser)]
+#[command(
+    name = "piton",
+    version,
+    about = "Durable, dynamic runbooks: programs of steps that change live systems",
+    after_help = "RUN may be a unique prefix of a run's id, or @last. Runs live in .piton/ here or above, or in $PITON_HOME.",
+    disable_help_subcommand = true
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start a run in the foreground; `piton run FILE --help` shows the runbook's own parameters
+    #[command(disable_help_flag = true)]
+    Run(RunArgs),
+    /// Check runbooks without running anything: syntax, types, names
+    Check(CheckArgs),
+    /// Print a runbook's documentation as Markdown
+    Docs(FileArgs),
+    /// Go on with a run that was interrupted, paused or held
+    Resume(ResumeArgs),
+    /// Take back what a run has done
+    Undo(UndoArgs),
+    /// End a run where it is; what was done stays
+    Abort(DecideArgs),
+    /// Approve, or reject, what a run asks
+    Approve(ApproveArgs),
+    /// Answer what a run asks, or say that a manual step is done
+    Answer(AnswerArgs),
+    /// List runs
+    Runs(JsonArgs),
+    /// Show a run
+    Show(ShowArgs),
+    /// Follow a run from another terminal
+    Watch(WatchArgs),
+    /// Print a run's events, or a step's output
+    Logs(LogsArgs),
+    /// Write a run's signed receipt
+    Receipt(ReceiptArgs),
+    /// Verify a receipt, offline
+    Verify(VerifyArgs),
+    /// Print a shell's completion script
+    Completions { shell: clap_complete::Shell },
+
+    #[command(name = "__engine", hide = true)]
+    Engine { run: String },
+    #[command(name = "__watchdog", hide = true)]
+    Watchdog { run: String, engine_pid: u32 },
+}
+
+#[derive(Args)]
+pub(crate) struct RunArgs {
+    /// The runbook, its parameters, and the flags of `run`
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FILE [--PARAM VALUE]...")]
+    pub(crate) rest: Vec<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct CheckArgs {
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct FileArgs {
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct ResumeArgs {
+    pub(crate) run: String,
+    /// Try again what failed: STEP, or everything that failed
+    #[arg(long, num_args = 0..=1, value_name = "STEP", default_missing_value = "")]
+    pub(crate) retry: Option<String>,
+    /// Go past a step, with --reason
+    #[arg(long, value_name = "STEP", requires = "reason")]
+    pub(crate) waive: Option<String>,
+    /// A step whose outcome nobody knows did happen
+    #[arg(long, value_name = "STEP")]
+    pub(crate) done: Option<String>,
+    /// A step whose outcome nobody knows did not happen: perform it
+    #[arg(long, value_name = "STEP")]
+    pub(crate) not_done: Option<String>,
+    /// Why, for the receipt
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// Who decides, for the receipt; the operating system's account is recorded beside it
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) actor: Option<String>,
+    /// Go on in the background
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// One JSON record per line on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct UndoArgs {
+    pub(crate) run: String,
+    /// Take back only this scope or step
+    #[arg(long, value_name = "PATH")]
+    pub(crate) to: Option<String>,
+    /// Show what would be taken back, and do nothing
+    #[arg(long)]
+    pub(crate) plan: bool,
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) actor: Option<String>,
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct DecideArgs {
+    pub(crate) run: String,
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) actor: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct ApproveArgs {
+    pub(crate) run: String,
+    /// Which question, where the run asks more than one
+    pub(crate) step: Option<String>,
+    #[arg(long)]
+    pub(crate) reject: bool,
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) actor: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct AnswerArgs {
+    pub(crate) run: String,
+    pub(crate) step: String,
+    #[arg(value_name = "FIELD=VALUE", required_unless_present = "done")]
+    pub(crate) fields: Vec<String>,
+    /// A manual step is done
+    #[arg(long)]
+    pub(crate) done: bool,
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) actor: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct JsonArgs {
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct ShowArgs {
+    pub(crate) run: String,
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct WatchArgs {
+    pub(crate) run: String,
+    /// One JSON record per line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct LogsArgs {
+    pub(crate) run: String,
+    pub(crate) step: Option<String>,
+    /// Follow
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReceiptFormat {
+    Json,
+    Md,
+}
+
+#[derive(Args)]
+pub(crate) struct ReceiptArgs {
+    pub(crate) run: String,
+    #[arg(long, value_enum, default_value = "json")]
+    pub(crate) format: ReceiptFormat,
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct VerifyArgs {
+    pub(crate) receipt: PathBuf,
+    /// The public key that you trust
+    #[arg(long, value_name = "PUB")]
+    pub(crate) key: Option<PathBuf>,
+}
+
+/// Parses, runs, and says how it ended.
+pub(crate) fn dispatch() -> std::process::ExitCode {
+    // Before anything else: a supervisor has nothing to do with the rest.
+    if std::env::args_os().nth(1).is_some_and(|arg| arg == "__supervise") {
+        return piton_steps::process::supervise_main();
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return said(&error).into(),
+    };
+    let exit = match run(cli.command) {
+        Ok(exit) => exit,
+        Err(error) => {
+            print::note(&error.render());
+            error.exit()
+        }
+    };
+    match print::failure() {
+        Some(error) => {
+            print::note(&CliError::new(Kind::File, "standard output cannot be written").source(error).render());
+            Kind::File.exit().into()
+        }
+        None => exit.into(),
+    }
+}
+
+/// What clap has to say: help and version on standard output, errors on standard error.
+pub(crate) fn said(error: &clap::Error) -> Exit {
+    let text = error.render();
+    if error.use_stderr() {
+        print::note(text.to_string().trim_end());
+        Exit::Wrong
+    } else {
+        print::out(&if print::colors() { text.ansi().to_string() } else { text.to_string() });
+        Exit::Done
+    }
+}
+
+fn run(command: Command) -> Result<Exit, CliError> {
+    match command {
+        Command::Run(args) => commands::run::run(args),
+        Command::Check(args) => commands::check::run(args),
+        Command::Docs(args) => commands::docs::run(args),
+        Command::Resume(args) => commands::resume::run(args),
+        Command::Undo(args) => commands::undo::run(args),
+        Command::Abort(args) => commands::abort::run(args),
+        Command::Approve(args) => commands::approve::run(args),
+        Command::Answer(args) => commands::answer::run(args),
+        Command::Runs(args) => commands::runs::run(args),
+        Command::Show(args) => commands::show::run(args),
+        Command::Watch(args) => commands::watch::run(args),
+        Command::Logs(args) => commands::logs::run(args),
+        Command::Receipt(args) => commands::receipt::run(args),
+        Command::Verify(args) => commands::verify::run(args),
+        Command::Completions { shell } => commands::completions::run(shell),
+        Command::Engine { run } => commands::engine::run(&run),
+        Command::Watchdog { run, engine_pid } => commands::watchdog::run(&run, engine_pid),
+    }
+}

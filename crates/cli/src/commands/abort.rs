@@ -1,0 +1,38 @@
+//! `piton abort`: ends a run where it is; what was done stays.
+//!
+//! Owns the request. The engine ends what runs, here or where the run is driven already.
+
+use crate::args::DecideArgs;
+use crate::commands::follow::{self, Reader};
+use crate::commands::{engine, post};
+use crate::error::{CliError, Kind};
+use crate::exit::Exit;
+use crate::wire::Wire;
+use crate::world;
+use piton_core::hold::Decision;
+use piton_core::ports::{InboxMessage, Store as _};
+
+pub(crate) fn run(args: DecideArgs) -> Result<Exit, CliError> {
+    let wire = Wire::open()?;
+    let run = wire.store.find(&args.run)?.id;
+    let state = wire.state(&run)?;
+    let ended = |status: &str| {
+        CliError::new(Kind::RunEnded, format!("run {run} has ended: it {status}"))
+            .hint(format!("what it did can still be taken back: piton undo {}", run.short()))
+    };
+    if state.finished.is_some() {
+        return Err(ended(state.status().word()));
+    }
+    let by = world::actor(args.actor.as_deref());
+    let decision = Decision { by: by.clone(), saw: state.head, why: args.reason };
+    let mut reader = Reader::new(&wire, &run);
+    reader.next()?;
+    let id = post::post(&wire, &run, &decision, &InboxMessage::Abort)?;
+    if !post::is_driven(&wire, &run)? {
+        return engine::drive_foreground(&wire, &run, Some(by), false);
+    }
+    match post::await_taken(&wire, &mut reader, id, &decision)? {
+        post::Sent::Accepted => follow::follow(&wire, &run, false),
+        post::Sent::Refused => Err(ended(wire.state(&run)?.status().word())),
+    }
+}

@@ -1,0 +1,206 @@
+//! `piton __engine`, and what every command does that drives a run: attach, follow signals, end.
+//!
+//! Owns the life of an engine in this process, and starting one in the background. Never decides how a run goes on.
+
+use crate::error::{CliError, Kind};
+use crate::exit::Exit;
+use crate::ui::Screen;
+use crate::wire::Wire;
+use crate::world;
+use piton_core::event::{Attach, RunStarted};
+use piton_core::ids::{Actor, RunId};
+use piton_core::ports::{Lease, LeaseOutcome, Program, Store as _};
+use piton_core::record::open_all;
+use piton_engine::{Control, Drive, Engine, Options};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::fs::OpenOptions;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+/// How a run is driven here.
+pub(crate) struct Driven {
+    pub(crate) run: RunId,
+    pub(crate) lease: Box<dyn Lease>,
+    pub(crate) attach: Attach,
+    pub(crate) by: Option<Actor>,
+    pub(crate) program: Arc<dyn Program>,
+    pub(crate) root: PathBuf,
+    pub(crate) start: Option<RunStarted>,
+    pub(crate) waiting: Waiting,
+}
+
+/// What an engine does when all that is left waits for a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// In the foreground it stays: somebody sits before it.
+    Stays,
+    /// In the background it leaves: whoever answers starts another.
+    Leaves,
+}
+
+/// `piton __engine RUN`: an engine in the background.
+pub(crate) fn run(run: &str) -> Result<Exit, CliError> {
+    // A session of its own: no terminal's signals reach it. It fails where this process leads one already, as it should.
+    let _ = rustix::process::setsid();
+    let wire = Wire::open()?;
+    let run = wire.store.find(run)?.id;
+    let lease = take_lease(&wire, &run)?;
+    drive_existing(&wire, lease, Attach::Resumed, None, Waiting::Leaves, Arc::new(Screen::plain()))
+}
+
+/// Drives an existing run in the foreground of this process.
+pub(crate) fn drive_foreground(wire: &Wire, run: &RunId, by: Option<Actor>, json: bool) -> Result<Exit, CliError> {
+    let lease = take_lease(wire, run)?;
+    drive_existing(wire, lease, Attach::Resumed, by, Waiting::Stays, Arc::new(Screen::foreground(json)))
+}
+
+pub(crate) fn drive_existing(
+    wire: &Wire,
+    lease: Box<dyn Lease>,
+    attach: Attach,
+    by: Option<Actor>,
+    waiting: Waiting,
+    screen: Arc<Screen>,
+) -> Result<Exit, CliError> {
+    let run = lease.run().clone();
+    let started = wire.started(&run)?;
+    let program = wire.program_of(&run, &started)?;
+    let root = PathBuf::from(&started.runbook.root);
+    drive(wire, Driven { run, lease, attach, by, program, root, start: None, waiting }, screen)
+}
+
+/// Makes a new run's first records and lets go of it.
+pub(crate) fn announce(
+    wire: &Wire,
+    lease: Box<dyn Lease>,
+    program: Arc<dyn Program>,
+    start: RunStarted,
+    by: Actor,
+) -> Result<(), CliError> {
+    let run = lease.run().clone();
+    let ports = wire.ports(&run, std::path::Path::new(&start.runbook.root), Arc::new(Screen::silent()))?;
+    Engine::attach(Drive {
+        ports,
+        program,
+        lease,
+        engine: world::engine_id(&*wire.clock),
+        attach: Attach::Started,
+        by: Some(by),
+        run_dir: wire.store.run_dir(&run),
+        start: Some(start),
+        options: wire.options(),
+    })?;
+    Ok(())
+}
+
+pub(crate) fn take_lease(wire: &Wire, run: &RunId) -> Result<Box<dyn Lease>, CliError> {
+    match wire.store.lease(run, &world::engine_id(&*wire.clock))? {
+        LeaseOutcome::Held(lease) => Ok(lease),
+        LeaseOutcome::Busy(holder) => {
+            let who = holder.map_or_else(String::new, |engine| format!(" (process {} on {})", engine.pid, engine.host));
+            Err(CliError::new(Kind::RunBusy, format!("an engine drives run {run} already{who}"))
+                .hint(format!("follow it: piton watch {}", run.short())))
+        }
+    }
+}
+
+/// Drives a run until it ends, holds, or a signal ends this process.
+pub(crate) fn drive(wire: &Wire, driven: Driven, screen: Arc<Screen>) -> Result<Exit, CliError> {
+    let Driven { run, lease, attach, by, program, root, start, waiting } = driven;
+    let leave_when_waiting = waiting == Waiting::Leaves;
+    // What came before this engine is shown as state; a watchdog has more urgent things to do.
+    if start.is_none() && attach != Attach::TookOver {
+        screen.recall(&open_all(&wire.store.read(&run, 0)?)?);
+    }
+    let ports = wire.ports(&run, &root, screen.clone())?;
+    let engine = Engine::attach(Drive {
+        ports,
+        program,
+        lease,
+        engine: world::engine_id(&*wire.clock),
+        attach,
+        by: by.clone(),
+        run_dir: wire.store.run_dir(&run),
+        start,
+        options: Options { leave_when_waiting, ..wire.options() },
+    })?;
+    screen.begin(engine.control());
+    let signals = follow_signals(engine.control(), by.unwrap_or_else(|| world::actor(None)), screen.clone())?;
+    let end = engine.run();
+    signals.close();
+    screen.end(&run, &end);
+    if let piton_engine::End::Broken(why) = end {
+        return Err(piton_engine::Broken(why).into());
+    }
+    Ok(Exit::of_end(&end))
+}
+
+/// Ctrl-C once: finish the running steps, then hold. Twice: leave at once; commands go on under their supervisors.
+/// A terminal that hangs up changes nothing: the run goes on.
+fn follow_signals(control: Control, by: Actor, screen: Arc<Screen>) -> Result<signal_hook::iterator::Handle, CliError> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
+        .map_err(|error| CliError::new(Kind::EngineNotStarted, "signals cannot be followed").source(error))?;
+    let handle = signals.handle();
+    std::thread::spawn(move || {
+        let mut asked = false;
+        for signal in signals.forever() {
+            if signal == SIGHUP {
+                continue;
+            }
+            if asked {
+                screen.leaving();
+                std::process::exit(i32::from(Exit::Failed.code()));
+            }
+            asked = true;
+            screen.pausing();
+            if let Err(broken) = control.pause(&by) {
+                crate::print::note(&CliError::from(broken).render());
+            }
+        }
+    });
+    Ok(handle)
+}
+
+/// Starts an engine for the run in the background and returns when it has the lease, or says why not.
+pub(crate) fn spawn_detached(wire: &Wire, run: &RunId) -> Result<(), CliError> {
+    let cannot = |error: std::io::Error| {
+        CliError::new(Kind::EngineNotStarted, "no engine can be started in the background").source(error)
+    };
+    let log_path = wire.store.run_dir(run).join("engine.log");
+    let log = OpenOptions::new().create(true).append(true).open(&log_path).map_err(cannot)?;
+    let mut child = Command::new(&wire.program)
+        .arg0("piton")
+        .arg("__engine")
+        .arg(run.as_str())
+        .env("PITON_HOME", &wire.home)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().map_err(cannot)?)
+        .stderr(log)
+        .spawn()
+        .map_err(cannot)?;
+    for _ in 0..DETACH_LOOKS {
+        if wire.store.find(run.as_str())?.held_by.is_some() {
+            return Ok(());
+        }
+        if let Ok(Some(status)) = child.try_wait() {
+            // It may have done all there was to do.
+            if status
+                .code()
+                .is_some_and(|code| code != i32::from(Exit::Wrong.code()) && code != i32::from(Exit::Store.code()))
+            {
+                return Ok(());
+            }
+            return Err(CliError::new(Kind::EngineNotStarted, "the engine in the background ended at once")
+                .hint(format!("its words are in {}", log_path.display())));
+        }
+        std::thread::sleep(DETACH_LOOK);
+    }
+    Ok(())
+}
+
+/// A started engine shows itself within this many looks, so far apart.
+const DETACH_LOOKS: u32 = 500;
+const DETACH_LOOK: std::time::Duration = std::time::Duration::from_millis(10);

@@ -1,0 +1,127 @@
+//! Following a run from outside its engine: reading its journal as it grows.
+//!
+//! Owns the polling and when following ends. Never appends and never takes a lease.
+
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::print;
+use crate::ui::Screen;
+use crate::ui::text::tail;
+use crate::wire::Wire;
+use piton_core::Digest;
+use piton_core::event::Handle;
+use piton_core::ids::RunId;
+use piton_core::ports::Store as _;
+use piton_core::record::Record;
+use piton_core::state::Status;
+use piton_engine::Observer as _;
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// The store is looked at this often: a look costs microseconds where nothing has changed.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Whether an engine is alive is looked at this often.
+const LOOK_FOR_ENGINE: Duration = Duration::from_millis(250);
+/// Between two engines (one parks, the next is started for an answer) following goes on for this long.
+const WITHOUT_ENGINE: Duration = Duration::from_millis(1500);
+/// Bytes of an output looked at for its last line.
+const TAIL_BYTES: u64 = 8 * 1024;
+const LAST_LINE_COLUMNS: usize = 300;
+
+/// Reads a journal piece by piece, each record checked against the one before.
+pub(crate) struct Reader<'a> {
+    wire: &'a Wire,
+    run: RunId,
+    seq: u64,
+    head: Digest,
+    version: Option<u64>,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(wire: &'a Wire, run: &RunId) -> Self {
+        Self { wire, run: run.clone(), seq: 0, head: Digest::ZERO, version: None }
+    }
+
+    pub(crate) fn run(&self) -> &RunId {
+        &self.run
+    }
+
+    /// What was appended since the last time.
+    pub(crate) fn next(&mut self) -> Result<Vec<Record>, CliError> {
+        let version = self.wire.store.version();
+        if version.is_some() && version == self.version {
+            return Ok(Vec::new());
+        }
+        let mut records = Vec::new();
+        for sealed in self.wire.store.read(&self.run, self.seq)? {
+            let record = sealed.open(self.head, self.seq + 1)?;
+            (self.seq, self.head) = (record.seq, record.hash);
+            records.push(record);
+        }
+        self.version = version;
+        Ok(records)
+    }
+}
+
+/// Shows the run until it ends, or until nobody drives it any more; how it stands then.
+pub(crate) fn follow(wire: &Wire, run: &RunId, json: bool) -> Result<Exit, CliError> {
+    let screen = Screen::foreground(json);
+    let run_dir = wire.store.run_dir(run);
+    screen.follow_lines(move |_, handle| last_line(&run_dir, handle));
+    let shown = until_stopped(wire, run, |records| {
+        screen.durable(records);
+        screen.with_story(|story| story.state.status())
+    });
+    screen.close();
+    let status = shown?;
+    if print::closed() {
+        return Ok(Exit::Done);
+    }
+    screen.show_ending(run.short());
+    Ok(Exit::of_status(status))
+}
+
+/// Hands on what the journal says, from its first record, until the run has ended, nobody drives it, or nobody reads.
+/// `see` gets new records, none where only time has passed, and says how the run stands.
+pub(crate) fn until_stopped(
+    wire: &Wire,
+    run: &RunId,
+    mut see: impl FnMut(&[Record]) -> Status,
+) -> Result<Status, CliError> {
+    let mut reader = Reader::new(wire, run);
+    let mut last_engine = Instant::now();
+    let mut looked: Option<Instant> = None;
+    loop {
+        let records = reader.next()?;
+        let status = see(&records);
+        if status.is_final() || print::closed() {
+            return Ok(status);
+        }
+        if looked.is_none_or(|looked| looked.elapsed() >= LOOK_FOR_ENGINE) {
+            looked = Some(Instant::now());
+            if wire.store.find(run.as_str())?.held_by.is_some() {
+                last_engine = Instant::now();
+            } else if last_engine.elapsed() >= WITHOUT_ENGINE {
+                return Ok(status);
+            }
+        }
+        if records.is_empty() {
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+}
+
+/// The last line that a supervised command has printed, from its output's file.
+fn last_line(run_dir: &Path, handle: Option<&Handle>) -> Option<String> {
+    let Some(Handle::Supervisor { dir }) = handle else { return None };
+    ["out", "err"].iter().find_map(|name| {
+        let mut file = File::open(run_dir.join(dir).join(name)).ok()?;
+        let length = file.metadata().ok()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES))).ok()?;
+        let mut bytes = Vec::new();
+        file.take(TAIL_BYTES).read_to_end(&mut bytes).ok()?;
+        tail(&String::from_utf8_lossy(&bytes), 1, LAST_LINE_COLUMNS).pop()
+    })
+}

@@ -1,0 +1,32 @@
+//! Commands: one file each.
+
+// The way of a run: started, driven, gone on with, taken back, ended.
+pub(crate) mod abort;
+pub(crate) mod engine;
+pub(crate) mod resume;
+pub(crate) mod run;
+pub(crate) mod undo;
+pub(crate) mod watchdog;
+
+// People answer it.
+pub(crate) mod answer;
+pub(crate) mod approve;
+
+// People look at it.
+pub(crate) mod logs;
+pub(crate) mod receipt;
+pub(crate) mod runs;
+pub(crate) mod show;
+pub(crate) mod verify;
+pub(crate) mod watch;
+
+// Before any run.
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod docs;
+
+// What commands share.
+mod fields;
+mod follow;
+pub(crate) mod names;
+mod post;

@@ -1,0 +1,96 @@
+//! `piton resume`: goes on with a run, perhaps with decisions about what holds it.
+//!
+//! Owns which decisions the flags make. The engine judges whether they fit; what
+//! certainly does not is refused before it is sent.
+
+use crate::args::ResumeArgs;
+use crate::commands::follow::{self, Reader};
+use crate::commands::post::{self, Sent};
+use crate::commands::{engine, names};
+use crate::error::{CliError, Kind};
+use crate::exit::Exit;
+use crate::ui::text::printable;
+use crate::wire::Wire;
+use crate::world;
+use piton_core::hold::{Choice, Decision};
+use piton_core::ports::{InboxMessage, Store as _};
+use piton_core::state::{Phase, Step};
+use piton_core::{Path, RunState};
+
+pub(crate) fn run(args: ResumeArgs) -> Result<Exit, CliError> {
+    let wire = Wire::open()?;
+    let found = wire.store.find(&args.run)?;
+    let run = found.id;
+    let state = wire.state(&run)?;
+    if state.status().is_final() && state.undoing.is_none() {
+        return Err(CliError::new(Kind::RunEnded, format!("run {run} has ended: it {}", state.status().word()))
+            .hint(format!("see what it did: piton show {}", run.short())));
+    }
+    let by = world::actor(args.actor.as_deref());
+    let decision = Decision { by: by.clone(), saw: state.head, why: args.reason.clone() };
+    // All of them are looked at before the first is sent.
+    let messages = messages(&args, &state, run.short())?;
+    let driven = post::is_driven(&wire, &run)?;
+    if driven && messages.is_empty() {
+        return Err(CliError::new(Kind::RunBusy, format!("an engine drives run {run} already"))
+            .hint(format!("follow it: piton watch {}", run.short())));
+    }
+    let mut reader = Reader::new(&wire, &run);
+    reader.next()?;
+    let mut last = None;
+    for message in &messages {
+        last = Some(post::post(&wire, &run, &decision, message)?);
+    }
+    if let (true, Some(id)) = (driven, last) {
+        if post::await_taken(&wire, &mut reader, id, &decision)? == Sent::Refused {
+            return Err(CliError::new(Kind::WrongChoice, "the run's engine refused it: what it decides had changed")
+                .hint(format!("see how it stands: piton show {}", run.short())));
+        }
+        return follow::follow(&wire, &run, args.json);
+    }
+    if args.detach {
+        engine::spawn_detached(&wire, &run)?;
+        crate::print::line(&format!("run {run} goes on in the background; follow it: piton watch {}", run.short()));
+        return Ok(Exit::Done);
+    }
+    engine::drive_foreground(&wire, &run, Some(by), args.json)
+}
+
+fn messages(args: &ResumeArgs, state: &RunState, run: &str) -> Result<Vec<InboxMessage>, CliError> {
+    let retry = args.retry.clone().filter(|step| !step.is_empty());
+    let asked = [
+        (&args.waive, Choice::Waive, "--waive"),
+        (&args.done, Choice::Done, "--done"),
+        (&args.not_done, Choice::NotDone, "--not-done"),
+        (&retry, Choice::Retry, "--retry"),
+    ];
+    let mut messages = Vec::new();
+    for (step, choice, flag) in asked {
+        if let Some(name) = step {
+            let path = names::step(state, name, run)?;
+            check_choice(state, &path, flag, run)?;
+            messages.push(InboxMessage::Decide { path, choice });
+        }
+    }
+    if args.retry.as_deref() == Some("") {
+        messages.push(InboxMessage::RetryAll);
+    }
+    Ok(messages)
+}
+
+/// What the engine would refuse is refused before it is sent.
+fn check_choice(state: &RunState, path: &Path, flag: &str, run: &str) -> Result<(), CliError> {
+    let name = printable(path.as_str());
+    let wrong = |why: String| {
+        Err(CliError::new(Kind::WrongChoice, why).hint(format!("see what can be decided: piton show {run}")))
+    };
+    let choices: &[&str] = match state.steps.get(path) {
+        Some(step) if step.undo.held.is_some() => &["--retry"],
+        Some(Step { phase: Phase::Held(reason), .. }) => reason.choices(),
+        _ => return wrong(format!("\"{name}\" does not wait for a decision")),
+    };
+    if choices.contains(&flag) {
+        return Ok(());
+    }
+    wrong(format!("\"{name}\" takes {}, not {flag}", choices.join(" or ")))
+}

@@ -1,0 +1,80 @@
+//! `piton show`: how a run stands.
+//!
+//! Owns the page; its JSON is `ui::report`.
+
+use crate::args::ShowArgs;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::print;
+use crate::ui::checklist::{self, Canvas};
+use crate::ui::failure;
+use crate::ui::report::Report;
+use crate::ui::story::Story;
+use crate::ui::text::{date, printable};
+use crate::wire::Wire;
+use piton_core::ids::EngineId;
+use piton_core::ports::{Clock as _, Store as _};
+use piton_core::record::open_all;
+use piton_core::state::Status;
+
+/// Columns where standard output is no terminal.
+const COLUMNS: usize = 160;
+
+pub(crate) fn run(args: ShowArgs) -> Result<Exit, CliError> {
+    let wire = Wire::open()?;
+    let found = wire.store.find(&args.run)?;
+    let story = Story::of(&open_all(&wire.store.read(&found.id, 0)?)?);
+    if story.state.started.is_none() {
+        // Started and killed before the first record.
+        wire.started(&found.id)?;
+    }
+    let name = found.id.short();
+    if args.json {
+        let report = Report::of(&story, name, found.held_by.as_ref(), wire.clock.now());
+        let json =
+            serde_json::to_string_pretty(&report).map_err(|error| CliError::bug("a run has no JSON").source(error))?;
+        print::line(&json);
+        return Ok(Exit::Done);
+    }
+    print::out(&head(&story, found.held_by.as_ref()));
+    let canvas = Canvas {
+        columns: print::columns().unwrap_or(COLUMNS),
+        rows: usize::MAX,
+        colors: print::colors(),
+        now: wire.clock.now(),
+        boot_id: wire.clock.boot_id(),
+        last_line: &|_| None,
+    };
+    let lines = checklist::frame(&story, &canvas);
+    let tree: Vec<&str> = lines.iter().skip(1).map(String::as_str).collect();
+    print::out(&format!("\n{}\n", tree.join("\n")));
+    let driven = found.held_by.is_some();
+    let status = story.state.status();
+    if !driven || !matches!(status, Status::Running | Status::Undoing) {
+        print::out(&format!("\n{}", failure::ending(&story, name)));
+    }
+    Ok(Exit::Done)
+}
+
+fn head(story: &Story, driven_by: Option<&EngineId>) -> String {
+    let state = &story.state;
+    let Some(started) = &state.started else { return String::new() };
+    let field = |name: &str, text: &str| format!("  {name:<9} {}\n", printable(text));
+    let mut text = format!("run {}   {}   {}\n", started.run, state.status().word(), printable(&started.runbook.title));
+    text.push_str(&field("runbook", &format!("{} in {}", started.runbook.file, started.runbook.root)));
+    text.push_str(&field("started", &format!("{} by {}", date(state.started_at.wall_us), started.by)));
+    for (name, value) in &started.params {
+        text.push_str(&field("with", &format!("{name} = {value}")));
+    }
+    if let Some(engine) = driven_by {
+        text.push_str(&field("engine", &format!("process {} on {} drives it", engine.pid, engine.host)));
+    }
+    let lives = story.engines.len();
+    if lives > 1 {
+        text.push_str(&field("engines", &format!("{lives} have driven it so far")));
+    }
+    for (path, _) in &state.commit_points {
+        text.push_str(&field("commit", &format!("{path} is passed: no way back beyond it")));
+    }
+    text
+}

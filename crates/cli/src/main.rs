@@ -1,0 +1,17 @@
+//! The `piton` binary. Wires the crates together; the only place that prints.
+
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
+mod args;
+mod commands;
+mod error;
+mod exit;
+mod print;
+mod project;
+mod ui;
+mod wire;
+mod world;
+
+fn main() -> std::process::ExitCode {
+    args::dispatch()
+}

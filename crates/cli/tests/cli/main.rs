@@ -1,0 +1,14 @@
+//! The command line as a person meets it: the real binary, what it prints, and how it ends.
+//!
+//! Owns one file for each thing a person does. Never looks into the store: what it knows, `piton` has said.
+
+#![allow(clippy::unwrap_used, reason = "a test's own trouble is a failed test")]
+
+mod place;
+
+mod calls;
+mod holds;
+mod hostile;
+mod looking;
+mod people;
+mod receipts;

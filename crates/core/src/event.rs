@@ -1,0 +1,475 @@
+//! Events: everything a journal can say.
+//!
+//! Owns the vocabulary and its JSON. An event's meaning is in `state` (what it changes) and in `receipt` (what is told).
+//! Never holds a secret's value: actions carry references, texts are masked before they get here.
+//!
+//! Compatibility: journals outlive versions. Add variants and optional fields; never rename or reuse one.
+
+use crate::action::Action;
+use crate::digest::Digest;
+use crate::duration::Duration;
+use crate::hold::{Choice, Decision, HoldReason};
+use crate::ids::{Actor, EngineId, RunId};
+use crate::outcome::{Failure, Outcome};
+use crate::path::Path;
+use crate::request::{Ask, Site, StepKind};
+use crate::scope::ScopeKind;
+use crate::value::Value;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// Version of this vocabulary. A journal with a newer one is refused, not guessed.
+pub const FORMAT: u32 = 1;
+
+/// A value kept as the JSON it was written in, decoded when someone looks. A run of 100,000 outcomes stays small.
+#[derive(Clone, Debug)]
+pub struct Stored<T> {
+    json: Arc<RawValue>,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T: Serialize + DeserializeOwned> Stored<T> {
+    pub fn seal(value: &T) -> Self {
+        // Our types have string keys only, so serialising to memory cannot fail; null would be refused on opening.
+        let json = serde_json::value::to_raw_value(value).unwrap_or_else(|_| RawValue::NULL.to_owned());
+        Self { json: json.into(), of: PhantomData }
+    }
+
+    pub fn open(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_str(self.json.get())
+    }
+
+    pub fn json(&self) -> &str {
+        self.json.get()
+    }
+}
+
+impl<T> PartialEq for Stored<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.json.get() == other.json.get()
+    }
+}
+
+impl<T> Serialize for Stored<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.json.serialize(serializer)
+    }
+}
+
+impl<'de, T> Deserialize<'de> for Stored<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json: Box<RawValue> = Deserialize::deserialize(deserializer)?;
+        Ok(Self { json: json.into(), of: PhantomData })
+    }
+}
+
+// Externally tagged: the only enum form through which serde passes raw JSON unbuffered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    RunStarted(Box<RunStarted>),
+    /// An engine holds the lease and drives the run from here.
+    EngineAttached(EngineAttached),
+    /// First use of a secret in this run.
+    SecretSeen(SecretSeen),
+
+    ScopeEntered(ScopeEntered),
+    ScopeLeft {
+        path: Path,
+    },
+    /// The end of a scope that catches failures; replay answers from it.
+    ScopeSettled(ScopeSettled),
+
+    /// Intent, durable before the effect.
+    AttemptStarted(Box<AttemptStarted>),
+    AttemptFailed(Box<AttemptFailed>),
+    StepSucceeded(Box<StepSucceeded>),
+    StepHeld(StepHeld),
+    /// A person's decision about a held step.
+    Decided(Decided),
+
+    PersonAsked(Box<PersonAsked>),
+    PersonAnswered(Box<PersonAnswered>),
+    /// `wait` and `poll`: when it is due at the latest.
+    TimerSet(TimerSet),
+
+    CommitPointPassed {
+        path: Path,
+    },
+    WindowOpened(WindowOpened),
+    WindowGoingBack {
+        path: Path,
+        generation: u32,
+        why: String,
+    },
+    WindowClosed(WindowClosed),
+
+    UndoBegan(UndoBegan),
+    UndoStarted(Box<UndoStarted>),
+    UndoFailed(UndoFailed),
+    StepUndone {
+        path: Path,
+        generation: u32,
+    },
+    UndoFinished {
+        scope: Path,
+    },
+
+    Emitted {
+        path: Path,
+        name: String,
+        value: Value,
+    },
+    Noted {
+        path: Path,
+        markdown: String,
+    },
+
+    /// Messages up to this id are taken into account, by the events of the same append.
+    InboxRead {
+        up_to: u64,
+    },
+    AbortAsked {
+        by: Actor,
+        why: Option<String>,
+    },
+    RunHeld {
+        reason: HoldReason,
+    },
+    /// A person told the run to go on; run-level holds end.
+    RunResumed {
+        by: Actor,
+    },
+    RunFinished {
+        how: Finish,
+        value: Option<Stored<Value>>,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunStarted {
+    pub format: u32,
+    pub run: RunId,
+    pub runbook: Runbook,
+    /// Parameters in the signature's order; secrets as references.
+    pub params: Vec<(String, Value)>,
+    pub by: Actor,
+    /// Version of Piton that started it.
+    pub piton: String,
+    /// Digest of the approved plan it is bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Digest>,
+    /// `forward` or `back`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runbook {
+    /// The project's root directory, absolute: relative paths of actions start here.
+    pub root: String,
+    /// The file with `main`, below the root.
+    pub file: String,
+    /// First line of its docstring, else the file's name.
+    pub title: String,
+    /// Digest of the snapshot: every source and script with its own digest.
+    pub digest: Digest,
+    /// Path below the root and digest of each.
+    pub sources: Vec<(String, Digest)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineAttached {
+    pub engine: EngineId,
+    pub reason: Attach,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Actor>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Attach {
+    Started,
+    Resumed,
+    /// The watchdog of an open window became the engine.
+    TookOver,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretSeen {
+    pub name: String,
+    pub source: String,
+    /// HMAC-SHA256 of the value under the store's key.
+    pub keyed_hash: Digest,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScopeEntered {
+    pub path: Path,
+    pub kind: ScopeKind,
+    /// Number of branches, where it has branches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScopeSettled {
+    pub path: Path,
+    /// What the scope gave, where nothing in it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Stored<Value>>,
+    /// Key and failure of each failed item, in item order; an `attempt` has the empty key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<(String, Failure)>,
+}
+
+/// Whether an interrupted action may be performed again when `ensures` cannot tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Again {
+    /// It only reads.
+    Read,
+    /// It happens whole or not at all.
+    Atomic,
+    /// The author's word, or an action that gives the same however often it is performed.
+    Repeatable,
+    Never,
+}
+
+impl Again {
+    /// Where nothing could be learnt about what the interrupted attempt did.
+    pub fn without_probe(self) -> bool {
+        matches!(self, Self::Read | Self::Repeatable)
+    }
+
+    /// Where a look says that it has not happened, or not wholly.
+    pub fn allowed(self) -> bool {
+        !matches!(self, Self::Never)
+    }
+}
+
+/// How a later engine finds out what became of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum Handle {
+    /// It ends with the engine's own process: proven by holding the lease.
+    Engine,
+    /// A supervised process; directory of its claim, lock, outputs and exit record, below the run's directory.
+    Supervisor { dir: String },
+    /// A database session that holds a named lock for as long as it lives.
+    Session { id: u64, lock: String, since: Option<String> },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptStarted {
+    pub path: Path,
+    pub generation: u32,
+    /// From 1 within the generation.
+    pub attempt: u32,
+    pub fingerprint: Digest,
+    pub kind: StepKind,
+    pub site: Site,
+    pub action: Action,
+    /// What takes it back, were nothing more known than now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<Action>,
+    pub handle: Handle,
+    pub again: Again,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptFailed {
+    pub path: Path,
+    pub generation: u32,
+    pub attempt: u32,
+    pub fingerprint: Digest,
+    pub kind: StepKind,
+    pub site: Site,
+    pub failure: Failure,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Stored<Outcome>>,
+    /// Wall clock, microseconds: when the next attempt may start. Absent: retries are used up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at_us: Option<i64>,
+    /// True where it is proven that the action never began: nothing to undo.
+    #[serde(default)]
+    pub never_began: bool,
+}
+
+/// How a step came to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    Performed,
+    /// `ensures` held before anything was done; nothing to undo.
+    AlreadyTrue,
+    /// After a crash, `ensures` showed that the interrupted attempt had done it.
+    Recovered,
+    /// The supervisor's exit record, or the still running command, told a later engine.
+    Adopted,
+    /// A person said it is done.
+    SaidDone,
+    Waived,
+    /// A person kept what another action had done.
+    Kept,
+}
+
+/// What a check saw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    pub check: String,
+    pub saw: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepSucceeded {
+    pub path: Path,
+    pub generation: u32,
+    /// The attempt that did it; 0 where none of this generation began.
+    pub attempt: u32,
+    pub fingerprint: Digest,
+    pub kind: StepKind,
+    pub site: Site,
+    pub how: How,
+    pub outcome: Stored<Outcome>,
+    /// What takes it back, now that its outcome is known. Absent: that of `AttemptStarted` stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<Action>,
+    /// What it did, for steps without an `AttemptStarted`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepHeld {
+    pub path: Path,
+    pub generation: u32,
+    pub kind: StepKind,
+    pub site: Site,
+    pub reason: HoldReason,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decided {
+    pub path: Path,
+    pub choice: Choice,
+    pub decision: Decision,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PersonAsked {
+    pub path: Path,
+    pub fingerprint: Digest,
+    pub site: Site,
+    pub ask: Ask,
+    /// Hash of what is shown: the ask, the runbook's digest, the plan of what remains.
+    pub shown: Digest,
+    /// Wall clock, microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at_us: Option<i64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    Approve,
+    Reject,
+    Fields {
+        fields: Vec<(String, Value)>,
+    },
+    /// A manual step is done, says the person.
+    Done,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PersonAnswered {
+    pub path: Path,
+    pub answer: Answer,
+    pub decision: Decision,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimerSet {
+    pub path: Path,
+    pub kind: StepKind,
+    pub fingerprint: Digest,
+    pub site: Site,
+    /// Wall clock, microseconds.
+    pub due_at_us: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowOpened {
+    pub path: Path,
+    pub generation: u32,
+    pub budget: Duration,
+    pub reserve: Duration,
+    pub boot_id: String,
+    /// Process that takes over when the engine dies.
+    pub watchdog_pid: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowClosed {
+    pub path: Path,
+    pub generation: u32,
+    pub went_back: bool,
+    /// From the first step's start to the last step's end, microseconds.
+    pub measured_us: u64,
+    /// False: a reboot lay between, so the wall clock had to tell.
+    pub same_boot: bool,
+    pub within_budget: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "because", rename_all = "snake_case")]
+pub enum UndoReason {
+    Asked { decision: Decision },
+    Window { window: Path, why: String },
+    Redo { step: Path, decision: Decision },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UndoBegan {
+    /// Everything in this scope is taken back.
+    pub scope: Path,
+    pub reason: UndoReason,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UndoStarted {
+    pub path: Path,
+    pub generation: u32,
+    /// From 1 for this step's undo.
+    pub attempt: u32,
+    pub action: Action,
+    pub handle: Handle,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UndoFailed {
+    pub path: Path,
+    pub generation: u32,
+    pub attempt: u32,
+    pub failure: Failure,
+    /// Absent: the undo holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at_us: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finish {
+    Succeeded,
+    /// Ended by a person; what was done stays.
+    Aborted,
+    /// Everything that could be taken back was.
+    Undone,
+}

@@ -1,0 +1,139 @@
+//! Holds: a run or branch waiting for a person's decision, and the decisions people make.
+//!
+//! Owns the reasons, each with what may be chosen. Never asks or answers: the command line does.
+
+use crate::digest::Digest;
+use crate::ids::Actor;
+use crate::outcome::Failure;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Why a step, or the run, waits for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "hold", rename_all = "snake_case")]
+pub enum HoldReason {
+    /// Retries are used up, or there were none.
+    Failed {
+        failure: Failure,
+    },
+    /// The attempt was interrupted, nothing of it is alive, `ensures` cannot tell or says "not yet", and the action
+    /// is neither atomic nor repeatable.
+    Unknown {
+        why: String,
+    },
+    /// It cannot be proven that nothing of the interrupted attempt is still alive.
+    Unprovable {
+        why: String,
+    },
+    /// The step is done, with another action than the runbook asks for now.
+    Changed {
+        was: Digest,
+        now: Digest,
+    },
+    /// A secret's value is another than when the run first used it.
+    Rotated {
+        secret: String,
+        source: String,
+    },
+    UndoFailed {
+        failure: Failure,
+    },
+    /// A failure after a window's commit point: only forward from here.
+    PastCommitPoint {
+        failure: Failure,
+    },
+    /// A window went back by itself; `resume --retry` enters it again.
+    WentBack {
+        window: String,
+        why: String,
+    },
+    /// The runbook itself raised an error.
+    Program {
+        message: String,
+    },
+    /// A person paused the run.
+    Paused {
+        by: String,
+    },
+}
+
+impl HoldReason {
+    /// What a person may choose, as `piton resume` takes it.
+    pub fn choices(&self) -> &'static [&'static str] {
+        match self {
+            Self::Failed { .. } | Self::PastCommitPoint { .. } => &["--retry", "--waive"],
+            Self::Unknown { .. } => &["--done", "--not-done", "--retry"],
+            Self::Unprovable { .. } => &["--retry", "--done", "--not-done"],
+            Self::Changed { .. } => &["--keep", "--redo"],
+            Self::Rotated { .. } | Self::WentBack { .. } | Self::UndoFailed { .. } => &["--retry"],
+            Self::Program { .. } => &["--edited"],
+            Self::Paused { .. } => &[],
+        }
+    }
+}
+
+impl fmt::Display for HoldReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed { failure } => write!(f, "{failure}"),
+            Self::Unknown { why } => write!(f, "nobody knows whether it happened: {why}"),
+            Self::Unprovable { why } => write!(f, "it may still be running: {why}"),
+            Self::Changed { .. } => f.write_str("it was done with another action than the runbook asks for now"),
+            Self::Rotated { secret, .. } => {
+                write!(
+                    f,
+                    "the secret {secret} has another value than when this run first used it: is it the same place?"
+                )
+            }
+            Self::UndoFailed { failure } => write!(f, "its undo failed: {failure}"),
+            Self::PastCommitPoint { failure } => {
+                write!(f, "it failed after the commit point, there is no way back: {failure}")
+            }
+            Self::WentBack { window, why } => write!(f, "the window \"{window}\" went back: {why}"),
+            Self::Program { message } => f.write_str(message),
+            Self::Paused { by } => write!(f, "paused by {by}"),
+        }
+    }
+}
+
+/// What a person decided about a held step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "choose", rename_all = "snake_case")]
+pub enum Choice {
+    /// Perform it again, with the retry policy's attempts afresh.
+    Retry,
+    /// It did happen: take it as succeeded.
+    Done,
+    /// It did not happen: perform it.
+    NotDone,
+    /// Go past it, whatever became of it.
+    Waive,
+    /// Keep what was done although the action changed.
+    Keep,
+    /// Undo what was done and do it anew.
+    Redo,
+}
+
+impl Choice {
+    /// As `piton resume` takes it, and as `HoldReason::choices` offers it.
+    pub fn flag(&self) -> &'static str {
+        match self {
+            Self::Retry => "--retry",
+            Self::Done => "--done",
+            Self::NotDone => "--not-done",
+            Self::Waive => "--waive",
+            Self::Keep => "--keep",
+            Self::Redo => "--redo",
+        }
+    }
+}
+
+/// A person's decision: who, what they saw, why. The record it stands in says when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    pub by: Actor,
+    /// Hash of what was shown to them: the journal's head when they decided.
+    pub saw: Digest,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}

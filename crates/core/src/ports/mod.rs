@@ -1,0 +1,19 @@
+//! Ports: what the heart needs of others, and what others may ask of an engine.
+//!
+//! Owns interfaces only. `lang` implements `Program` and calls `Host`; `engine` implements `Host` and calls the rest;
+//! `steps` implements `Executor` and `Vault`; `store` implements `Store`; `cli` wires them.
+
+mod cancel;
+mod executor;
+mod host;
+mod store;
+mod world;
+
+pub use cancel::{Cancel, Registration};
+pub use executor::{ActionFailed, AttemptContext, Executor, Prepared, Purpose, Remains, Running, Vault};
+pub use host::{Host, Program, SourceError, Sources, Unwind};
+pub use store::{
+    InboxEntry, InboxMessage, Lease, LeaseOutcome, NewRun, RunSummary, SideLog, SideLogs, Store, StoreError,
+    StoreErrorKind,
+};
+pub use world::{Clock, Watchdog, Watchdogs};

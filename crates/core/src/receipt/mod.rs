@@ -1,0 +1,27 @@
+//! Receipts: the signed statement of a run, and its verification by someone who trusts nobody here.
+//!
+//! Owns the statement (an in-toto Statement v1 whose predicate is a pure function of the journal and carries the whole
+//! journal), its envelope (DSSE v1, ed25519), what a verifier checks, and the page for people.
+//! Never reads a clock, a file or a key store: the journal and the seed of the key are handed in.
+
+pub mod envelope;
+pub mod key;
+pub mod markdown;
+pub mod statement;
+mod tell;
+pub mod time;
+mod undo_told;
+
+mod compare;
+mod limits;
+mod rules;
+mod rules_undo;
+pub mod verify;
+
+pub use key::{PublicKey, SigningKey};
+pub use markdown::markdown;
+pub use statement::{PREDICATE_TYPE, ReceiptError, Statement};
+pub use verify::{Check, Finding, Part, Report, SignedBy, verify};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! The state of a run: a fold of its journal.
+//!
+//! Owns `RunState` and `apply`, the one transition function that live runs, recovery, listings, receipts and tests
+//! share. Total: any sequence of events, a hostile one too, gives some state and never a panic.
+//! Never decides what happens next (see `decide`), and never reads a clock.
+
+mod apply;
+mod step;
+
+pub use step::{Began, Phase, Step, UndoProgress};
+
+use crate::digest::Digest;
+use crate::event::{EngineAttached, Finish, RunStarted, Stored, UndoBegan};
+use crate::hold::HoldReason;
+use crate::ids::Actor;
+use crate::outcome::Failure;
+use crate::path::Path;
+use crate::record::Moment;
+use crate::scope::ScopeKind;
+use crate::value::Value;
+use crate::window::Window;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+#[derive(Clone, Debug, Default)]
+pub struct RunState {
+    /// Sequence number, hash and time of the last applied record.
+    pub seq: u64,
+    pub head: Digest,
+    pub at: Moment,
+    pub started: Option<Arc<RunStarted>>,
+    pub started_at: Moment,
+    pub engine: Option<EngineAttached>,
+    pub steps: HashMap<Path, Step>,
+    pub scopes: HashMap<Path, ScopeState>,
+    pub windows: HashMap<Path, Window>,
+    /// Keyed hash of each secret's value, by source.
+    pub secrets: BTreeMap<String, Digest>,
+    /// Path and sequence number of each commit point passed, in order.
+    pub commit_points: Vec<(Path, u64)>,
+    /// Holds of the run itself; holds of steps are their phase.
+    pub run_holds: Vec<HoldReason>,
+    pub abort: Option<(Actor, Option<String>)>,
+    /// A taking back that has begun and not finished.
+    pub undoing: Option<UndoBegan>,
+    /// What a person asked for was taken back; that the run ends or holds for it is not journaled yet.
+    pub taken_back: Option<UndoBegan>,
+    pub finished: Option<(Finish, Option<Stored<Value>>)>,
+    pub emitted: Vec<(String, Value)>,
+    /// Paths of `emit`s and `note`s made.
+    pub noted: HashSet<Path>,
+    /// Id of the last inbox message taken into account.
+    pub inbox_seen: u64,
+    /// Steps whose phase is `Held`, and undos that hold.
+    pub held_steps: u64,
+    /// Steps that succeeded and were not taken back.
+    pub done_steps: u64,
+    /// Steps with something of theirs under way, and steps that wait for a person or a timer: counted, since a run
+    /// tells its status at every commit and may have a hundred thousand steps.
+    pub running_steps: u64,
+    pub waiting_steps: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct ScopeState {
+    pub kind: ScopeKind,
+    pub total: Option<u64>,
+    pub entered_at: Moment,
+    pub left_at: Option<Moment>,
+    pub settled: Option<Settled>,
+    /// Order of first entry.
+    pub seq: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Settled {
+    pub value: Option<Stored<Value>>,
+    pub failures: Vec<(String, Failure)>,
+}
+
+/// A run in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It has work to do. Whether an engine does it is the lease's to say.
+    Running,
+    /// It waits for a person or a timer, and nothing else can go on.
+    Waiting,
+    Held,
+    Undoing,
+    Succeeded,
+    Aborted,
+    Undone,
+}
+
+impl Status {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Held => "held",
+            Self::Undoing => "undoing",
+            Self::Succeeded => "succeeded",
+            Self::Aborted => "aborted",
+            Self::Undone => "undone",
+        }
+    }
+
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Aborted | Self::Undone)
+    }
+}
+
+impl RunState {
+    /// Sequence number of the last commit point; what was done before it stays.
+    pub fn last_commit_seq(&self) -> u64 {
+        self.commit_points.last().map_or(0, |(_, seq)| *seq)
+    }
+
+    pub fn status(&self) -> Status {
+        match &self.finished {
+            Some((Finish::Succeeded, _)) => return Status::Succeeded,
+            Some((Finish::Aborted, _)) => return Status::Aborted,
+            Some((Finish::Undone, _)) => return Status::Undone,
+            None => {}
+        }
+        if self.held_steps > 0 || !self.run_holds.is_empty() {
+            Status::Held
+        } else if self.undoing.is_some() {
+            Status::Undoing
+        } else if self.running_steps > 0 {
+            Status::Running
+        } else if self.waiting_steps > 0 {
+            Status::Waiting
+        } else {
+            Status::Running
+        }
+    }
+
+    /// True where a person has something to decide before the run can go on.
+    pub fn is_held(&self) -> bool {
+        self.held_steps > 0 || !self.run_holds.is_empty()
+    }
+
+    /// The settled scope around (or at) this path, if any.
+    pub fn settled_around(&self, path: &Path) -> Option<&Settled> {
+        std::iter::successors(Some(path.clone()), Path::parent)
+            .find_map(|scope| self.scopes.get(&scope).and_then(|scope| scope.settled.as_ref()))
+    }
+
+    /// True where a scope around this path catches failures: an `attempt`, or an `each` that passes failed items.
+    pub fn is_caught(&self, path: &Path) -> bool {
+        std::iter::successors(path.parent(), Path::parent).any(|scope| {
+            let kind = self.scopes.get(&scope).map(|scope| &scope.kind);
+            matches!(kind, Some(ScopeKind::Attempt | ScopeKind::Each { continue_on_failure: true }))
+        })
+    }
+
+    /// The open window, where one is. Windows do not nest and are not in branches side by side with another.
+    pub fn open_window(&self) -> Option<&Window> {
+        self.windows.values().find(|window| window.is_open())
+    }
+
+    /// Steps in the order in which the journal first named them.
+    pub fn steps_in_order(&self) -> Vec<(&Path, &Step)> {
+        let mut steps: Vec<_> = self.steps.iter().collect();
+        steps.sort_by_key(|(_, step)| step.first_seq);
+        steps
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,63 @@
+//! What taking back means for a scope: which undos, in which order, and what stays.
+//!
+//! Owns the undo plan, a pure function of the state. Never evaluates the program: undoing works without it.
+
+use crate::action::Action;
+use crate::path::Path;
+use crate::state::{Phase, RunState, Step};
+use std::sync::Arc;
+
+/// Attempts of one undo before it holds, or, in a window that goes back, before the next undo gets its turn.
+pub const UNDO_ATTEMPTS: u32 = 3;
+/// Pause before an undo's second attempt, milliseconds; doubles.
+pub const UNDO_BACKOFF_MS: u64 = 500;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct UndoItem {
+    pub path: Path,
+    pub generation: u32,
+    /// Performed in this order; more than one where attempts recorded different undos.
+    pub actions: Vec<Arc<Action>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stays {
+    /// Done before a commit point.
+    BeforeCommitPoint,
+    /// It may have changed something, and no undo is declared.
+    NoUndo,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UndoPlan {
+    /// In the order of performing: reverse order of completion.
+    pub items: Vec<UndoItem>,
+    pub stays: Vec<(Path, Stays)>,
+}
+
+/// What taking back `scope` performs from this state on.
+pub fn undo_plan(state: &RunState, scope: &Path) -> UndoPlan {
+    let committed = state.last_commit_seq();
+    let mut touched: Vec<(&Path, &Step)> = state
+        .steps
+        .iter()
+        .filter(|(path, step)| path.is_within(scope) && !step.began.is_empty() && !matches!(step.phase, Phase::Undone))
+        .collect();
+    touched.sort_by_key(|(_, step)| std::cmp::Reverse(step.last_seq));
+
+    let mut plan = UndoPlan::default();
+    for (path, step) in touched {
+        let actions = step.undo_actions();
+        if step.last_seq <= committed {
+            plan.stays.push((path.clone(), Stays::BeforeCommitPoint));
+        } else if actions.is_empty() {
+            plan.stays.push((path.clone(), Stays::NoUndo));
+        } else {
+            plan.items.push(UndoItem { path: path.clone(), generation: step.generation, actions });
+        }
+    }
+    plan
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,345 @@
+//! Drives one run from wherever its journal stands to its end, a hold, or a wait.
+//!
+//! Owns attaching (reading the journal, importing a side log, continuing an interrupted taking back), evaluating the
+//! program again and again until nothing is left to do, and how a run ends.
+
+use crate::journal::{Broken, Journal};
+use crate::shared::{EVALUATION_STACK_BYTES, FLUSH_DELAY, Options, Ports, Shared};
+use crate::undo::Mode;
+use piton_core::event::{Attach, EngineAttached, Event, Finish, RunStarted, Stored, UndoBegan, UndoReason};
+use piton_core::hold::HoldReason;
+use piton_core::ids::{Actor, EngineId};
+use piton_core::ports::{Cancel, Lease, Program, Unwind};
+use piton_core::record::{Sealed, open_all};
+use piton_core::scope::{OnOver, ScopeKind};
+use piton_core::state::Phase;
+use piton_core::{Path, RunState, Value};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A run that waits looks at its timers at least this often, in case the wall clock jumped.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// What an engine is started with.
+pub struct Drive {
+    pub ports: Ports,
+    pub program: Arc<dyn Program>,
+    pub lease: Box<dyn Lease>,
+    pub engine: EngineId,
+    pub attach: Attach,
+    pub by: Option<Actor>,
+    /// The run's own directory, absolute.
+    pub run_dir: PathBuf,
+    /// The first record of a new run.
+    pub start: Option<RunStarted>,
+    pub options: Options,
+}
+
+/// How an engine's life ended.
+#[derive(Debug, Clone)]
+pub enum End {
+    Succeeded(Value),
+    /// A person has to decide something.
+    Held,
+    /// It waits for an answer or a timer, and was told not to wait for it.
+    Waiting,
+    Aborted,
+    Undone,
+    /// The journal could not be written, or the lease is lost.
+    Broken(String),
+}
+
+pub struct Engine {
+    shared: Arc<Shared>,
+    attach: Attach,
+}
+
+/// For signals: told to a running engine from other threads.
+#[derive(Clone)]
+pub struct Control {
+    shared: Arc<Shared>,
+}
+
+impl Control {
+    /// Finish the running steps, then hold.
+    pub fn pause(&self, by: &Actor) -> Result<(), Broken> {
+        self.shared.pause(by)
+    }
+
+    /// The state as the journal has it, durable or not. For screens that poll.
+    pub fn with_state<R>(&self, look: impl FnOnce(&RunState) -> R) -> R {
+        self.shared.journal.with(look)
+    }
+
+    /// The last line that a running step has printed.
+    pub fn last_line(&self, path: &Path) -> Option<String> {
+        let started = self.shared.journal.with(|state| match &state.steps.get(path)?.phase {
+            Phase::Running(started) => Some(started.clone()),
+            _ => None,
+        })?;
+        let purpose = piton_core::ports::Purpose::Act;
+        let context = self.shared.context(path, started.generation, started.attempt, purpose);
+        self.shared.ports.executor.last_line(&context)
+    }
+}
+
+impl Engine {
+    /// Reads the journal and takes over the run.
+    pub fn attach(drive: Drive) -> Result<Self, Broken> {
+        let run = drive.lease.run().clone();
+        let sealed = drive.ports.store.read(&run, 0).map_err(|error| Broken(error.to_string()))?;
+        let mut state = RunState::default();
+        for record in open_all(&sealed).map_err(|error| Broken(error.to_string()))? {
+            state.apply(&record);
+        }
+        import_side_log(&drive, &mut state)?;
+        let started = drive.start.as_ref().or(state.started.as_deref());
+        let Some(started) = started else {
+            return Err(Broken("this run was never started: its engine died before the first record".into()));
+        };
+        let root = PathBuf::from(&started.runbook.root);
+        let journal = Journal::new(&drive.ports, drive.lease, state, &drive.options);
+        let first = drive.start.map(|start| Event::RunStarted(Box::new(start)));
+        let attached = EngineAttached { engine: drive.engine, reason: drive.attach, by: drive.by };
+        journal.append(first.into_iter().chain([Event::EngineAttached(attached)]));
+        journal.flush()?;
+        let places = (run, drive.run_dir, root);
+        let shared = Arc::new(Shared::new(places, drive.ports, drive.program, journal, drive.options));
+        Ok(Self { shared, attach: drive.attach })
+    }
+
+    pub fn control(&self) -> Control {
+        Control { shared: self.shared.clone() }
+    }
+
+    /// Drives the run until it ends, holds, or waits and was told to leave then.
+    pub fn run(&self) -> End {
+        let shared = &*self.shared;
+        let done = Cancel::new();
+        let end = std::thread::scope(|threads| {
+            threads.spawn(|| shared.journal.flusher(FLUSH_DELAY));
+            threads.spawn(|| shared.watch_inbox(&done));
+            let end = self.drive().unwrap_or_else(|unwind| match unwind {
+                Unwind::Broken(why) => End::Broken(why),
+                _ => End::Held,
+            });
+            done.fire("the engine ends");
+            shared.journal.close();
+            end
+        });
+        match shared.journal.flush() {
+            Ok(()) => end,
+            Err(broken) => End::Broken(broken.0),
+        }
+    }
+
+    fn drive(&self) -> Result<End, Unwind> {
+        let shared = &*self.shared;
+        shared.read_inbox()?;
+        self.go_on_after_pause();
+        loop {
+            let seen = shared.changes();
+            if let Some(end) = self.take_care_of_the_past()? {
+                return Ok(end);
+            }
+            match self.evaluate() {
+                Ok(value) => {
+                    if let Some(end) = self.succeeded(value)? {
+                        return Ok(end);
+                    }
+                }
+                Err(Unwind::Parked) => {
+                    shared.journal.flush()?;
+                    if shared.journal.with(RunState::is_held)
+                        && let Some(end) = self.stopped(Unwind::Held)?
+                    {
+                        return Ok(end);
+                    }
+                    // What arrived meanwhile is looked at first: nobody else would wake the run for it.
+                    if shared.options.leave_when_waiting && !self.timer_pending() && shared.changes() == seen {
+                        return Ok(End::Waiting);
+                    }
+                    shared.wait_change(seen, self.until_next_timer());
+                }
+                Err(unwind) => {
+                    if let Some(end) = self.stopped(unwind)? {
+                        return Ok(end);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The program has come to its end. `None`: the run is to be taken back or aborted all the same.
+    fn succeeded(&self, value: Value) -> Result<Option<End>, Unwind> {
+        let stored = Some(Stored::seal(&value));
+        let end = self.shared.journal.transact(|state| {
+            if state.abort.is_some() || state.undoing.is_some() {
+                (Vec::new(), None)
+            } else if state.is_held() {
+                (Vec::new(), Some(End::Held))
+            } else {
+                (vec![Event::RunFinished { how: Finish::Succeeded, value: stored }], Some(End::Succeeded(value)))
+            }
+        });
+        self.shared.journal.flush()?;
+        Ok(end)
+    }
+
+    /// A pause ends with the next engine that a person starts.
+    fn go_on_after_pause(&self) {
+        let attach = self.attach;
+        self.shared.journal.transact(|state| {
+            let paused = |hold: &HoldReason| matches!(hold, HoldReason::Paused { .. });
+            let go_on = attach == Attach::Resumed && !state.run_holds.is_empty() && state.run_holds.iter().all(paused);
+            let by = state.engine.as_ref().and_then(|engine| engine.by.clone());
+            (by.filter(|_| go_on).map(|by| Event::RunResumed { by }).into_iter().collect(), ())
+        });
+    }
+
+    /// What must be finished before the program may be evaluated: a window that goes back, a taking back, an abort.
+    fn take_care_of_the_past(&self) -> Result<Option<End>, Unwind> {
+        let shared = &*self.shared;
+        if shared.journal.with(|state| state.finished.is_some() && state.undoing.is_none()) {
+            return Ok(Some(self.finished()));
+        }
+        self.late_window()?;
+        let undoing = shared.journal.with(|state| state.undoing.clone());
+        if let Some(undoing) = undoing
+            && let UndoReason::Asked { decision } | UndoReason::Redo { decision, .. } = undoing.reason
+            && !shared.take_back(&undoing.scope, &Mode::Asked(decision))?
+        {
+            return Ok(Some(End::Held));
+        }
+        if let Some(taken) = shared.journal.with(|state| state.taken_back.clone()) {
+            return self.taken_back(&taken).map(Some);
+        }
+        let window_to_finish = shared.journal.with(|state| state.open_window().is_some_and(|window| window.committed));
+        if shared.journal.with(|state| state.abort.is_some()) && !window_to_finish {
+            shared.end_interrupted(&Path::root())?;
+            shared.journal.append([Event::RunFinished { how: Finish::Aborted, value: None }]);
+            shared.journal.flush()?;
+            return Ok(Some(End::Aborted));
+        }
+        Ok(None)
+    }
+
+    /// What a person asked for is taken back: the run ends, or waits for the word to go on.
+    fn taken_back(&self, taken: &UndoBegan) -> Result<End, Unwind> {
+        let by = match &taken.reason {
+            UndoReason::Asked { decision } | UndoReason::Redo { decision, .. } => decision.by.name.clone(),
+            UndoReason::Window { .. } => String::new(),
+        };
+        let (event, end) = if taken.scope.is_root() {
+            (Event::RunFinished { how: Finish::Undone, value: None }, End::Undone)
+        } else {
+            (Event::RunHeld { reason: HoldReason::Paused { by } }, End::Held)
+        };
+        self.shared.journal.append([event]);
+        self.shared.journal.flush()?;
+        Ok(end)
+    }
+
+    /// A window that an earlier engine left: it is finished going back, or sent back where its time is over.
+    fn late_window(&self) -> Result<(), Unwind> {
+        let shared = &*self.shared;
+        let now = shared.journal.now();
+        let boot_id = shared.ports.clock.boot_id();
+        let late = shared.journal.with(|state| {
+            let window = state.open_window().filter(|window| !window.committed)?;
+            let going_back = matches!(window.phase, piton_core::window::WindowPhase::GoingBack { .. });
+            let kind = state.scopes.get(&window.path).map(|scope| &scope.kind);
+            let only_warns = matches!(kind, Some(ScopeKind::Window { on_over: OnOver::Warn, .. }));
+            let over = !only_warns && window.until_going_back_us(now, boot_id) == 0;
+            let stopping = state.abort.is_some() || state.undoing.is_some() || state.is_held();
+            (going_back || over || stopping).then(|| window.path.clone())
+        });
+        let Some(path) = late else { return Ok(()) };
+        shared.go_back(&path, "its engine died, and its budget cannot be kept otherwise");
+        shared.finish_going_back(&path)
+    }
+
+    /// Evaluates `main` on a thread with room for it.
+    fn evaluate(&self) -> Result<Value, Unwind> {
+        let shared = &*self.shared;
+        let params = shared.journal.with(|state| state.started.as_ref().map(|s| s.params.clone()).unwrap_or_default());
+        std::thread::scope(|threads| {
+            let thread = std::thread::Builder::new().name("main".into()).stack_size(EVALUATION_STACK_BYTES);
+            let thread = thread
+                .spawn_scoped(threads, || shared.program.main(shared, &params))
+                .map_err(|error| Unwind::Broken(format!("no thread to evaluate on: {error}")))?;
+            thread.join().unwrap_or_else(|_| Err(Unwind::Broken("a bug in Piton: evaluating panicked".into())))
+        })
+    }
+
+    /// The evaluation stopped before its end. `None`: something is left to take care of first.
+    fn stopped(&self, unwind: Unwind) -> Result<Option<End>, Unwind> {
+        let shared = &*self.shared;
+        let reason = match unwind {
+            Unwind::Broken(_) => return Err(unwind),
+            Unwind::Failed { failure, .. } => Some(HoldReason::Failed { failure }),
+            Unwind::Program(message) => Some(HoldReason::Program { message }),
+            Unwind::Held | Unwind::Stopping | Unwind::Parked => None,
+        };
+        let more = shared.journal.transact(|state| {
+            let more = state.abort.is_some()
+                || state.undoing.as_ref().is_some_and(|undoing| !matches!(undoing.reason, UndoReason::Window { .. }));
+            let event = match reason {
+                Some(reason) if !state.run_holds.contains(&reason) => Some(Event::RunHeld { reason }),
+                None if !more && !state.is_held() => Some(Event::RunHeld {
+                    reason: HoldReason::Program { message: "a bug in Piton: the run stopped without a reason".into() },
+                }),
+                _ => None,
+            };
+            // A step that was ended for an abort or a taking back holds, and must not keep it from being finished. Past a
+            // window's commit point it does: an abort waits there for the decision.
+            let forward = state.open_window().is_some_and(|window| window.committed);
+            (event.into_iter().collect(), more && !(forward && state.held_steps > 0))
+        });
+        shared.journal.flush()?;
+        Ok((!more).then_some(End::Held))
+    }
+
+    fn finished(&self) -> End {
+        self.shared.journal.with(|state| match &state.finished {
+            Some((Finish::Succeeded, value)) => {
+                End::Succeeded(value.as_ref().and_then(|value| value.open().ok()).unwrap_or_default())
+            }
+            Some((Finish::Aborted, _)) => End::Aborted,
+            _ => End::Undone,
+        })
+    }
+
+    fn timer_pending(&self) -> bool {
+        self.shared.journal.with(|state| state.steps.values().any(|step| matches!(step.phase, Phase::Timer(_))))
+    }
+
+    /// Time until the next timer or expiry.
+    fn until_next_timer(&self) -> Duration {
+        let now = self.shared.journal.now().wall_us;
+        let due = self.shared.next_due_us(&Path::root());
+        due.map_or(LONGEST_WAIT, |due| Duration::from_micros(u64::try_from(due - now).unwrap_or(0)).min(LONGEST_WAIT))
+    }
+}
+
+/// Going back in a window whose store had failed is recorded beside the store: bring it home.
+fn import_side_log(drive: &Drive, state: &mut RunState) -> Result<(), Broken> {
+    let run = drive.lease.run().clone();
+    let broken = |error: piton_core::ports::StoreError| Broken(error.to_string());
+    let aside: Vec<Sealed> =
+        drive.ports.side_logs.read(&run).map_err(broken)?.into_iter().filter(|record| record.seq > state.seq).collect();
+    if !aside.is_empty() {
+        let mut previous = state.head;
+        for (index, sealed) in aside.iter().enumerate() {
+            let expected = state.seq + 1;
+            let record = sealed.open(previous, expected).map_err(|error| {
+                Broken(format!("the side log does not continue the journal at its record {}: {error}", index + 1))
+            })?;
+            previous = record.hash;
+            state.apply(&record);
+        }
+        drive.ports.store.append(&*drive.lease, &aside, None).map_err(broken)?;
+    }
+    drive.ports.side_logs.clear(&run).map_err(broken)
+}

@@ -1,0 +1,321 @@
+//! The journal as the engine writes it: one state, one buffer of records, group commit.
+//!
+//! Owns the order of events, the point at which they are durable, and what happens when they cannot be made so.
+//! Never decides anything: callers hand in events, or a function that makes them from the state under the lock.
+//!
+//! An appended event changes the state at once and is durable after the next `flush`. Whoever is about to act, show or
+//! wait flushes first, so one commit ends step N and starts step N+1; threads that flush at the same time share a
+//! commit, whichever comes first doing it for all.
+
+use crate::shared::{Fault, Observer, Options, Ports};
+use piton_core::RunState;
+use piton_core::event::Event;
+use piton_core::ports::{Clock, Lease, SideLog, Store, Vault};
+use piton_core::record::{Moment, Record, Sealed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// The journal cannot be written; the run stops (rule 3).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Broken(pub String);
+
+thread_local! {
+    /// The last record that this evaluating thread's branch depends on.
+    static DEPENDS_ON: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+pub(crate) struct Journal {
+    store: Arc<dyn Store>,
+    lease: Box<dyn Lease>,
+    clock: Arc<dyn Clock>,
+    vault: Arc<dyn Vault>,
+    observer: Arc<dyn Observer>,
+    fault: Option<Fault>,
+    inner: Mutex<Inner>,
+    /// Held by whoever commits.
+    commit: Mutex<Committer>,
+    /// Someone commits; the end of each commit is told to all who wait for it.
+    committing: Mutex<bool>,
+    committed: Condvar,
+    durable_seq: AtomicU64,
+    is_broken: AtomicBool,
+    /// The store has failed, and records go to the side log. Changed by whoever commits.
+    side_active: AtomicBool,
+    /// Boot-time clock, microseconds, at which the running commit began; 0: none runs.
+    committing_since_us: AtomicU64,
+    /// Tells the flusher that there is something to flush.
+    dirty: Condvar,
+}
+
+/// The right to commit; ends when dropped.
+struct Turn<'a> {
+    journal: &'a Journal,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *lock(&self.journal.committing) = false;
+        self.journal.committed.notify_all();
+    }
+}
+
+struct Inner {
+    state: RunState,
+    buffer: Vec<(Sealed, Record)>,
+    flusher_waits: bool,
+    closed: bool,
+}
+
+struct Committer {
+    broken: Option<Broken>,
+    /// Where records go while going back in a window whose store failed.
+    side: Option<Box<dyn SideLog>>,
+    committed_this_life: u64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A thread that panicked while holding the state has been reported; the state is changed by `apply` alone, which
+    // does not panic.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Journal {
+    pub(crate) fn new(ports: &Ports, lease: Box<dyn Lease>, state: RunState, options: &Options) -> Self {
+        let Ports { store, clock, vault, observer, .. } = ports.clone();
+        let durable_seq = AtomicU64::new(state.seq);
+        Self {
+            store,
+            lease,
+            clock,
+            vault,
+            observer,
+            fault: options.fault,
+            inner: Mutex::new(Inner { state, buffer: Vec::new(), flusher_waits: false, closed: false }),
+            commit: Mutex::new(Committer { broken: None, side: None, committed_this_life: 0 }),
+            committing: Mutex::new(false),
+            committed: Condvar::new(),
+            durable_seq,
+            is_broken: AtomicBool::new(false),
+            side_active: AtomicBool::new(false),
+            committing_since_us: AtomicU64::new(0),
+            dirty: Condvar::new(),
+        }
+    }
+
+    pub(crate) fn with<R>(&self, look: impl FnOnce(&RunState) -> R) -> R {
+        look(&lock(&self.inner).state)
+    }
+
+    pub(crate) fn fence(&self) -> u64 {
+        self.lease.fence()
+    }
+
+    /// Appends events; durable after the next flush.
+    pub(crate) fn append(&self, events: impl IntoIterator<Item = Event>) {
+        let mut inner = lock(&self.inner);
+        for event in events {
+            self.push(&mut inner, event);
+        }
+        self.wake_flusher(&mut inner);
+    }
+
+    /// Decides and appends under one lock, so that nothing comes between.
+    pub(crate) fn transact<R>(&self, decide: impl FnOnce(&RunState) -> (Vec<Event>, R)) -> R {
+        let mut inner = lock(&self.inner);
+        let (events, result) = decide(&inner.state);
+        for event in events {
+            self.push(&mut inner, event);
+        }
+        self.wake_flusher(&mut inner);
+        result
+    }
+
+    fn push(&self, inner: &mut Inner, event: Event) {
+        let at = self.clock.now();
+        let mut event = event;
+        // Our event types serialise to memory without fail.
+        let mut body = serde_json::to_string(&event).unwrap_or_default();
+        if let Some(masked) = self.vault.mask(&body)
+            && let Ok(reread) = serde_json::from_str(&masked)
+        {
+            // Rule 6, the last line of defence: executors have masked what they bring.
+            body = masked;
+            event = reread;
+        }
+        let seq = inner.state.seq + 1;
+        let sealed = Sealed::new(inner.state.head, seq, at, self.lease.fence(), body);
+        let record = Record { seq, at, fence: sealed.fence, event, hash: sealed.hash };
+        inner.state.apply(&record);
+        inner.buffer.push((sealed, record));
+        DEPENDS_ON.set(seq);
+    }
+
+    fn wake_flusher(&self, inner: &mut Inner) {
+        if inner.flusher_waits && !inner.buffer.is_empty() {
+            inner.flusher_waits = false;
+            self.dirty.notify_one();
+        }
+    }
+
+    /// Makes durable what this thread's next act depends on: what it has appended or been answered since its branch
+    /// began. For reads; what siblings have appended meanwhile is no cause of theirs, and becomes durable in order.
+    pub(crate) fn flush_own(&self) -> Result<(), Broken> {
+        let durable = self.durable_seq.load(Ordering::Acquire) >= DEPENDS_ON.get();
+        if durable && !self.is_broken.load(Ordering::Acquire) { Ok(()) } else { self.flush() }
+    }
+
+    /// A branch begins on this thread: everything before it is durable.
+    pub(crate) fn begin_branch(&self) {
+        DEPENDS_ON.set(0);
+    }
+
+    /// What follows on this thread depends on everything that was appended, by whomever.
+    pub(crate) fn depend_on_all(&self) {
+        DEPENDS_ON.set(lock(&self.inner).state.seq);
+    }
+
+    /// Makes everything appended so far durable.
+    pub(crate) fn flush(&self) -> Result<(), Broken> {
+        let target = lock(&self.inner).state.seq;
+        if self.durable_seq.load(Ordering::Acquire) >= target {
+            return Ok(());
+        }
+        let Some(_turn) = self.turn(target) else { return Ok(()) };
+        let mut committer = lock(&self.commit);
+        if let Some(broken) = &committer.broken {
+            return Err(broken.clone());
+        }
+        let batch = std::mem::take(&mut lock(&self.inner).buffer);
+        self.committing_since_us.store(self.clock.now().boot_us.max(1), Ordering::Release);
+        let result = self.commit_batch(&mut committer, &batch);
+        self.committing_since_us.store(0, Ordering::Release);
+        result?;
+        if let Some((last, _)) = batch.last() {
+            self.durable_seq.store(last.seq, Ordering::Release);
+        }
+        // Under the lock, so that observers see records in order.
+        self.observer.durable(&batch.into_iter().map(|(_, record)| record).collect::<Vec<_>>());
+        Ok(())
+    }
+
+    /// Waits for the turn to commit; `None` where someone else has made it durable meanwhile. Whoever waits is told of
+    /// each commit's end at once: queueing for a lock would let a commit begin with one record while the others, whose
+    /// records are durable, still wait to hear of it.
+    fn turn(&self, target: u64) -> Option<Turn<'_>> {
+        let mut committing = lock(&self.committing);
+        loop {
+            if self.durable_seq.load(Ordering::Acquire) >= target {
+                return None;
+            }
+            if !*committing {
+                *committing = true;
+                return Some(Turn { journal: self });
+            }
+            committing = self.committed.wait(committing).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn commit_batch(&self, committer: &mut Committer, batch: &[(Sealed, Record)]) -> Result<(), Broken> {
+        let sealed: Vec<Sealed> = batch.iter().map(|(sealed, _)| sealed.clone()).collect();
+        let due = self.fault.and_then(|fault| {
+            let room = usize::try_from(fault.after.checked_sub(committer.committed_this_life)?).ok()?;
+            (1..=sealed.len()).contains(&room).then_some((fault, room))
+        });
+        let Some((fault, room)) = due else { return self.commit_records(committer, &sealed) };
+        // Fault injection: up to the event it strikes at, then, where it is survived, the rest.
+        self.commit_records(committer, &sealed[..room])?;
+        (fault.strike)();
+        self.commit_records(committer, &sealed[room..])
+    }
+
+    fn commit_records(&self, committer: &mut Committer, sealed: &[Sealed]) -> Result<(), Broken> {
+        let stored = if self.on_side_log() {
+            Err(String::new())
+        } else {
+            let status = self.with(|state| state.status().word());
+            self.store.append(&*self.lease, sealed, Some(status)).map_err(|error| explain(&error))
+        };
+        if let Err(why) = stored {
+            self.commit_aside(committer, sealed, why)?;
+        }
+        committer.committed_this_life += sealed.len() as u64;
+        Ok(())
+    }
+
+    /// The store failed. While a window that has not passed its commit point is open, going back is recorded in its
+    /// side log; otherwise the run stops.
+    fn commit_aside(&self, committer: &mut Committer, sealed: &[Sealed], why: String) -> Result<(), Broken> {
+        let going_back_possible =
+            self.with(|state| state.open_window().is_some_and(|window| !window.committed)) || self.on_side_log();
+        if going_back_possible
+            && let Some(side) = &mut committer.side
+            && side.append(sealed).is_ok()
+        {
+            if !self.side_active.swap(true, Ordering::AcqRel) {
+                self.observer.side_log(&why);
+            }
+            return Ok(());
+        }
+        let broken = Broken(format!("the journal cannot be written: {why}"));
+        committer.broken = Some(broken.clone());
+        self.is_broken.store(true, Ordering::Release);
+        Err(broken)
+    }
+
+    /// True once the store failed and records go to a window's side log: the window must go back.
+    pub(crate) fn on_side_log(&self) -> bool {
+        self.side_active.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_side_log(&self, side: Option<Box<dyn SideLog>>) {
+        let mut committer = lock(&self.commit);
+        if !self.on_side_log() {
+            committer.side = side;
+        }
+    }
+
+    /// How long the running commit has taken, microseconds.
+    pub(crate) fn stuck_us(&self) -> u64 {
+        match self.committing_since_us.load(Ordering::Acquire) {
+            0 => 0,
+            since => self.clock.now().boot_us.saturating_sub(since),
+        }
+    }
+
+    /// Flushes what nobody else has within a few milliseconds, until `close`.
+    pub(crate) fn flusher(&self, delay: std::time::Duration) {
+        let cancel = piton_core::ports::Cancel::new();
+        loop {
+            {
+                let mut inner = lock(&self.inner);
+                while inner.buffer.is_empty() && !inner.closed {
+                    inner.flusher_waits = true;
+                    inner = self.dirty.wait(inner).unwrap_or_else(PoisonError::into_inner);
+                }
+                if inner.closed {
+                    return;
+                }
+            }
+            self.clock.sleep(delay, &cancel);
+            if self.flush().is_err() {
+                return;
+            }
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        lock(&self.inner).closed = true;
+        self.dirty.notify_all();
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        self.clock.now()
+    }
+}
+
+/// A store's error with its causes, in one line.
+fn explain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

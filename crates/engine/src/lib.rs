@@ -1,0 +1,34 @@
+//! Drives runs: asks `decide`, performs what it says through executors, and journals it.
+//!
+//! Owns dispatch, recovery, taking back, windows, timers, people and the group commit. The only crate that appends to
+//! a journal. Never names a concrete step or store, never prints, and knows time only through its `Clock`.
+
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
+// The way of a run: it is driven, its program evaluated, its steps performed.
+mod attempt;
+mod checks;
+mod drive;
+mod host;
+mod recover;
+mod step;
+
+// What a program is made of besides steps.
+mod branches;
+mod people;
+mod scopes;
+mod timers;
+mod windows;
+
+// Beside the program.
+mod inbox;
+mod undo;
+
+// What all of it stands on.
+mod journal;
+mod shared;
+pub mod watchdog;
+
+pub use drive::{Control, Drive, End, Engine};
+pub use journal::Broken;
+pub use shared::{Fault, Observer, Options, Ports};

@@ -1,0 +1,165 @@
+//! A step, from the request to its outcome: asks `decide`, does what it says, asks again.
+//!
+//! Owns the loop and the journaling of holds. What an attempt is stands in `attempt`, what is left of an interrupted
+//! one in `recover`.
+
+use crate::shared::Shared;
+use piton_core::decide::{Decision, decide_at};
+use piton_core::event::{Event, How, StepHeld, StepSucceeded, Stored};
+use piton_core::hold::HoldReason;
+use piton_core::outcome::{Failure, FailureKind};
+use piton_core::ports::{Cancel, Unwind};
+use piton_core::request::{Callbacks, Site, StepKind, StepRequest};
+use piton_core::scope::{Scope, ScopeKind};
+use piton_core::{Digest, Outcome, Path};
+use std::sync::Arc;
+
+/// Who a hold or a failure is about.
+#[derive(Clone, Copy)]
+pub(crate) struct About<'a> {
+    pub(crate) scope: &'a Arc<Scope>,
+    pub(crate) path: &'a Path,
+    pub(crate) kind: StepKind,
+    pub(crate) site: &'a Site,
+    pub(crate) fingerprint: Digest,
+}
+
+impl Shared {
+    pub(crate) fn perform_step(
+        &self,
+        scope: &Arc<Scope>,
+        request: &StepRequest,
+        callbacks: &mut dyn Callbacks,
+    ) -> Result<Arc<Outcome>, Unwind> {
+        let about = About {
+            scope,
+            path: &request.path,
+            kind: request.kind,
+            site: &request.site,
+            fingerprint: request.fingerprint(),
+        };
+        loop {
+            self.stop_if_failing(scope)?;
+            let now_us = self.journal.now().wall_us;
+            match self.journal.with(|state| decide_at(state, scope, about.path, about.fingerprint, now_us)) {
+                Decision::Answer(outcome) => {
+                    // Perhaps a sibling's, as with `env`, and not durable yet.
+                    self.journal.depend_on_all();
+                    return open(&outcome);
+                }
+                Decision::Begin { generation, attempt, tries, untouched } => {
+                    let numbers = crate::attempt::Numbers { generation, attempt, tries, untouched };
+                    if let Some(outcome) = self.attempt(about, request, numbers, callbacks)? {
+                        return Ok(outcome);
+                    }
+                }
+                Decision::Recover(started) => self.recover(about, request, &started, callbacks)?,
+                Decision::PauseUntil(at_us) => self.pause_until(about.path, at_us)?,
+                Decision::Raise(failure) => return Err(Unwind::Failed { path: about.path.clone(), failure }),
+                Decision::Accept { generation, attempt, how, outcome } => {
+                    let ok = how == How::SaidDone;
+                    let outcome = outcome.unwrap_or_else(|| Stored::seal(&Outcome { ok, ..Outcome::default() }));
+                    self.journal.append([Event::StepSucceeded(Box::new(StepSucceeded {
+                        path: about.path.clone(),
+                        generation,
+                        attempt,
+                        fingerprint: about.fingerprint,
+                        kind: about.kind,
+                        site: about.site.clone(),
+                        how,
+                        outcome,
+                        undo: None,
+                        summary: Some(request.action.summary()),
+                        evidence: None,
+                    }))]);
+                }
+                Decision::Redo => {
+                    let message = "redoing a changed step comes with `resume --edited`".to_owned();
+                    return Err(self.hold(about, HoldReason::Program { message })?);
+                }
+                Decision::Hold(reason) => return Err(self.hold(about, reason)?),
+                Decision::Held => return Err(Unwind::Held),
+                Decision::Stop => return Err(Unwind::Stopping),
+            }
+        }
+    }
+
+    /// Journals a hold; inside a window that has not passed its commit point the window goes back instead, since an
+    /// open window never waits for a person.
+    pub(crate) fn hold(&self, about: About<'_>, reason: HoldReason) -> Result<Unwind, Unwind> {
+        if let Some(window) = self.going_back_window(about.scope) {
+            self.go_back(&window, &format!("\"{}\": {reason}", about.path));
+            return Ok(Unwind::Stopping);
+        }
+        let held = StepHeld {
+            path: about.path.clone(),
+            generation: self.journal.with(|state| state.next_generation(about.path)),
+            kind: about.kind,
+            site: about.site.clone(),
+            reason,
+        };
+        self.journal.append([Event::StepHeld(held)]);
+        self.journal.flush()?;
+        self.notify();
+        Ok(Unwind::Held)
+    }
+
+    /// Sleeps until a retry is due; the sleep ends early when the run stops.
+    fn pause_until(&self, path: &Path, at_us: i64) -> Result<(), Unwind> {
+        // Nobody waits on a result that is not durable.
+        self.journal.flush()?;
+        let registered = self.register(path);
+        loop {
+            let now = self.journal.now().wall_us;
+            if now >= at_us {
+                return Ok(());
+            }
+            let left = std::time::Duration::from_micros(u64::try_from(at_us - now).unwrap_or(0));
+            // In slices: the wall clock may jump, and a stopping run is noticed by asking `decide` again.
+            if self.sleep_slice(left, &registered.cancel) || self.journal.with(|state| state.is_held()) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sleeps at most a second; true where cancelled.
+    pub(crate) fn sleep_slice(&self, left: std::time::Duration, cancel: &Cancel) -> bool {
+        self.ports.clock.sleep(left.min(std::time::Duration::from_secs(1)), cancel)
+    }
+
+    /// Only going back is recorded beside a store that failed; the run stops.
+    pub(crate) fn store_failed(&self) -> Unwind {
+        Unwind::Broken("the store failed while a window was open; going back is recorded beside it".to_owned())
+    }
+
+    /// Ends this branch where the store or a sibling's failure is already on its way to something that catches it.
+    pub(crate) fn stop_if_failing(&self, scope: &Arc<Scope>) -> Result<(), Unwind> {
+        if self.journal.on_side_log() {
+            let Some(window) = scope.window() else { return Err(self.store_failed()) };
+            self.go_back(&window.path, "the store has failed");
+            return Err(Unwind::Stopping);
+        }
+        if !matches!(scope.kind, ScopeKind::Run) {
+            let failing = crate::shared::lock(&self.failing);
+            if failing.iter().any(|failed| scope.path.is_within(failed)) {
+                return Err(Unwind::Stopping);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads an outcome back from the journal.
+pub(crate) fn open(outcome: &Stored<Outcome>) -> Result<Arc<Outcome>, Unwind> {
+    outcome
+        .open()
+        .map(Arc::new)
+        .map_err(|error| Unwind::Broken(format!("an outcome in the journal cannot be read: {error}")))
+}
+
+pub(crate) fn interrupted() -> Failure {
+    Failure::new(
+        FailureKind::Interrupted,
+        "the engine died while it ran; nothing of it is alive, and it may be performed again",
+    )
+}

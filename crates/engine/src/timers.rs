@@ -1,0 +1,199 @@
+//! `wait` and `poll`: durable timers.
+//!
+//! Owns what they journal: the due time at the start, the last look at the end. A crash in between loses no time: the
+//! due time stands in the journal.
+
+use crate::attempt::Done;
+use crate::checks::Look;
+use crate::shared::Shared;
+use crate::step::{About, open};
+use piton_core::decide::{Decision, decide};
+use piton_core::event::{AttemptFailed, Event, How, StepSucceeded, Stored, TimerSet};
+use piton_core::outcome::{Failure, FailureKind};
+use piton_core::ports::Unwind;
+use piton_core::request::{Callbacks, PollRequest, Predicate, StepKind, WaitRequest};
+use piton_core::scope::Scope;
+use piton_core::state::Phase;
+use piton_core::{Duration, Outcome};
+use std::sync::Arc;
+use std::time::Duration as StdDuration;
+
+/// A wait with more left than this frees its thread and is evaluated again when due.
+const PARK_AFTER: StdDuration = StdDuration::from_secs(30);
+/// Looks of a poll come at least this far apart.
+const MIN_POLL_PAUSE: StdDuration = StdDuration::from_millis(5);
+
+impl Shared {
+    pub(crate) fn run_wait(&self, scope: &Arc<Scope>, request: &WaitRequest) -> Result<(), Unwind> {
+        let fingerprint = request.fingerprint();
+        let about = About { scope, path: &request.path, kind: StepKind::Wait, site: &request.site, fingerprint };
+        let Some(due_at_us) = self.timer(about, request.duration)? else { return Ok(()) };
+        self.journal.flush()?;
+        let registered = self.register(about.path);
+        loop {
+            let left_us = due_at_us.saturating_sub(self.journal.now().wall_us);
+            if left_us <= 0 {
+                break;
+            }
+            let left = StdDuration::from_micros(u64::try_from(left_us).unwrap_or(0));
+            if left > PARK_AFTER && scope.window().is_none() {
+                return Err(Unwind::Parked);
+            }
+            let stop = self.sleep_slice(left, &registered.cancel)
+                || !self.journal.with(|state| piton_core::decide::may_act(state, scope, about.path));
+            if stop {
+                return Err(Unwind::Stopping);
+            }
+        }
+        self.timer_done(about, Outcome { ok: true, ..Outcome::default() }, format!("wait {}", request.duration), None);
+        Ok(())
+    }
+
+    pub(crate) fn run_poll(
+        &self,
+        scope: &Arc<Scope>,
+        request: &PollRequest,
+        callbacks: &mut dyn Callbacks,
+    ) -> Result<Arc<Outcome>, Unwind> {
+        let fingerprint = request.fingerprint();
+        let about = About { scope, path: &request.path, kind: StepKind::Poll, site: &request.site, fingerprint };
+        let Some(due_at_us) = self.timer(about, request.timeout)? else {
+            let outcome = self.journal.with(|state| match state.steps.get(about.path).map(|step| &step.phase) {
+                Some(Phase::Succeeded { outcome, .. }) => Some(outcome.clone()),
+                _ => None,
+            });
+            return open(&outcome.ok_or_else(|| Unwind::Broken("a poll's outcome is missing".into()))?);
+        };
+        self.open_window(scope)?;
+        let registered = self.register(about.path);
+        let pause = request.every.to_std().max(MIN_POLL_PAUSE);
+        loop {
+            let (saw, look) =
+                match self.look(about.path, &request.check, Predicate::Check, callbacks, &registered.cancel)? {
+                    Look::Holds(outcome, evidence) => {
+                        let outcome = self.timer_done(about, outcome, request.check.action.summary(), Some(evidence));
+                        return Ok(outcome);
+                    }
+                    Look::Hold(reason) => return Err(self.hold(about, reason)?),
+                    Look::DoesNot(evidence) => (evidence.saw, None),
+                    Look::CannotTell(failure, evidence) => (evidence.saw, Some(failure)),
+                };
+            if registered.cancel.fired()
+                || !self.journal.with(|state| piton_core::decide::may_act(state, scope, about.path))
+            {
+                return Err(Unwind::Stopping);
+            }
+            let left_us = due_at_us.saturating_sub(self.journal.now().wall_us);
+            if left_us <= 0 {
+                return self.poll_expired(about, request, &saw, look);
+            }
+            let left = StdDuration::from_micros(u64::try_from(left_us).unwrap_or(0));
+            self.ports.clock.sleep(pause.min(left), &registered.cancel);
+        }
+    }
+
+    /// The poll's time is over: a failure like any other, which an `attempt` may catch.
+    fn poll_expired(
+        &self,
+        about: About<'_>,
+        request: &PollRequest,
+        saw: &str,
+        cause: Option<Failure>,
+    ) -> Result<Arc<Outcome>, Unwind> {
+        let why = cause.map_or_else(|| format!("last seen: {saw}"), |failure| failure.message);
+        let failure = Failure::new(
+            FailureKind::Expired,
+            format!("it did not come true within {}: {} ({why})", request.timeout, request.check.action.summary()),
+        );
+        let (generation, attempt) = self.journal.with(|state| {
+            state.steps.get(about.path).map_or((1, 1), |step| (step.generation, step.attempts.saturating_add(1)))
+        });
+        self.journal.append([Event::AttemptFailed(Box::new(AttemptFailed {
+            path: about.path.clone(),
+            generation,
+            attempt,
+            fingerprint: about.fingerprint,
+            kind: about.kind,
+            site: about.site.clone(),
+            failure: failure.clone(),
+            outcome: None,
+            retry_at_us: None,
+            never_began: true,
+        }))]);
+        match self.journal.with(|state| piton_core::decide::end_of_failure(state, about.scope, &failure)) {
+            Decision::Hold(reason) => Err(self.hold(about, reason)?),
+            _ => Err(Unwind::Failed { path: about.path.clone(), failure }),
+        }
+    }
+
+    /// When the timer is due; `None`: it is done. Sets it where it is not set.
+    fn timer(&self, about: About<'_>, duration: Duration) -> Result<Option<i64>, Unwind> {
+        self.stop_if_failing(about.scope)?;
+        let set = self.journal.with(|state| match state.steps.get(about.path).map(|step| &step.phase) {
+            Some(Phase::Timer(timer)) if timer.fingerprint == about.fingerprint => Some(timer.due_at_us),
+            _ => None,
+        });
+        let decision = self.journal.with(|state| decide(state, about.scope, about.path, about.fingerprint));
+        match (decision, set) {
+            (Decision::Answer(_), _) => {
+                self.journal.depend_on_all();
+                Ok(None)
+            }
+            (Decision::Begin { .. }, Some(due_at_us)) => Ok(Some(due_at_us)),
+            (Decision::Begin { .. }, None) => {
+                self.open_window(about.scope)?;
+                let due_at_us =
+                    self.journal.now().wall_us.saturating_add_unsigned(duration.as_ms().saturating_mul(1000));
+                self.journal.append([Event::TimerSet(TimerSet {
+                    path: about.path.clone(),
+                    kind: about.kind,
+                    fingerprint: about.fingerprint,
+                    site: about.site.clone(),
+                    due_at_us,
+                })]);
+                Ok(Some(due_at_us))
+            }
+            (Decision::Accept { how, .. }, _) => {
+                let evidence = None;
+                let done = Done { how, attempt: 0, undo: None, evidence };
+                self.timer_event(about, Outcome { ok: true, ..Outcome::default() }, String::new(), done);
+                Ok(None)
+            }
+            (Decision::Raise(failure), _) => Err(Unwind::Failed { path: about.path.clone(), failure }),
+            (Decision::Hold(reason), _) => Err(self.hold(about, reason)?),
+            (Decision::Held, _) => Err(Unwind::Held),
+            (Decision::Recover(_) | Decision::PauseUntil(_) | Decision::Redo | Decision::Stop, _) => {
+                Err(Unwind::Stopping)
+            }
+        }
+    }
+
+    fn timer_done(
+        &self,
+        about: About<'_>,
+        outcome: Outcome,
+        summary: String,
+        evidence: Option<piton_core::event::Evidence>,
+    ) -> Arc<Outcome> {
+        let done = Done { how: How::Performed, attempt: 0, undo: None, evidence };
+        self.timer_event(about, outcome, summary, done)
+    }
+
+    fn timer_event(&self, about: About<'_>, outcome: Outcome, summary: String, done: Done) -> Arc<Outcome> {
+        let generation = self.journal.with(|state| state.next_generation(about.path));
+        self.journal.append([Event::StepSucceeded(Box::new(StepSucceeded {
+            path: about.path.clone(),
+            generation,
+            attempt: done.attempt,
+            fingerprint: about.fingerprint,
+            kind: about.kind,
+            site: about.site.clone(),
+            how: done.how,
+            outcome: Stored::seal(&outcome),
+            undo: None,
+            summary: Some(summary),
+            evidence: done.evidence,
+        }))]);
+        Arc::new(outcome)
+    }
+}

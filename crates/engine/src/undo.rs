@@ -1,0 +1,232 @@
+//! Taking back: performs the undo plan of a scope.
+//!
+//! Owns the attempts of undos, and proving interrupted actions dead before anything is taken back. Never evaluates the
+//! program. In a window that goes back, one undo's failure does not keep the others from their turn: what reopens the
+//! service must not wait behind what failed before it.
+
+use crate::shared::{Admission, Shared};
+use piton_core::event::{
+    AttemptFailed, AttemptStarted, Event, StepHeld, UndoBegan, UndoFailed, UndoReason, UndoStarted,
+};
+use piton_core::hold::{Decision, HoldReason};
+use piton_core::outcome::{Failure, FailureKind};
+use piton_core::ports::{ActionFailed, Cancel, Purpose, Remains, Unwind};
+use piton_core::undo::{UNDO_ATTEMPTS, UNDO_BACKOFF_MS, UndoItem, undo_plan};
+use piton_core::{Action, Duration, Path};
+use std::sync::Arc;
+use std::time::Duration as StdDuration;
+
+/// An undo may take this long.
+const UNDO_TIMEOUT: Duration = Duration::from_secs(3600);
+
+pub(crate) enum Mode {
+    /// A person asked; the first undo that fails holds.
+    Asked(Decision),
+    /// A window goes back; every undo gets its turn.
+    Window { window: Path, why: String },
+}
+
+impl Shared {
+    /// Takes back everything in `scope` since the last commit point. False where an undo holds.
+    pub(crate) fn take_back(&self, scope: &Path, mode: &Mode) -> Result<bool, Unwind> {
+        let reason = match mode {
+            Mode::Asked(decision) => UndoReason::Asked { decision: decision.clone() },
+            Mode::Window { window, why } => UndoReason::Window { window: window.clone(), why: why.clone() },
+        };
+        self.journal.transact(|state| {
+            let began = Event::UndoBegan(UndoBegan { scope: scope.clone(), reason });
+            (if state.undoing.is_some() { vec![] } else { vec![began] }, ())
+        });
+        self.journal.flush()?;
+        let in_window = matches!(mode, Mode::Window { .. });
+        let mut whole = self.end_interrupted(scope)?;
+        for item in self.journal.with(|state| undo_plan(state, scope)).items {
+            if !whole && !in_window {
+                break;
+            }
+            whole &= self.undo_step(&item)?;
+        }
+        if whole {
+            self.journal.append([Event::UndoFinished { scope: scope.clone() }]);
+            self.journal.flush()?;
+        } else {
+            self.notify();
+        }
+        Ok(whole)
+    }
+
+    /// Proves that no attempt in the scope is alive, ending those that are. False where one cannot be proven.
+    pub(crate) fn end_interrupted(&self, scope: &Path) -> Result<bool, Unwind> {
+        let interrupted: Vec<Arc<AttemptStarted>> = self.journal.with(|state| {
+            let steps = state.steps.iter().filter(|(path, _)| path.is_within(scope));
+            // Held and decided steps too: what a person was asked about may still be alive.
+            steps.filter_map(|(_, step)| step.open.clone()).collect()
+        });
+        let mut whole = true;
+        for started in interrupted {
+            let mut context = self.context(&started.path, started.generation, started.attempt, Purpose::Act);
+            context.timeout = started.timeout;
+            if let Err(admission) = self.admit_secrets(&started.action) {
+                whole = false;
+                self.hold_undo(&started, HoldReason::Unprovable { why: admission.explain() });
+                continue;
+            }
+            let never_began = match self.ports.executor.remains(&started.action, &started.handle, &context) {
+                Remains::Running(running) => {
+                    let cancel = Cancel::new();
+                    cancel.fire("the run takes it back");
+                    running.wait(&cancel).is_err_and(|failed| failed.never_began)
+                }
+                Remains::Exited(result) => result.is_err_and(|failed| failed.never_began),
+                Remains::Gone => false,
+                Remains::NeverBegan => true,
+                Remains::Unprovable(why) => {
+                    whole = false;
+                    self.hold_undo(&started, HoldReason::Unprovable { why });
+                    continue;
+                }
+            };
+            self.journal.append([Event::AttemptFailed(Box::new(AttemptFailed {
+                path: started.path.clone(),
+                generation: started.generation,
+                attempt: started.attempt,
+                fingerprint: started.fingerprint,
+                kind: started.kind,
+                site: started.site.clone(),
+                failure: Failure::new(FailureKind::Stopped, "ended, to be taken back"),
+                outcome: None,
+                retry_at_us: None,
+                never_began,
+            }))]);
+        }
+        Ok(whole)
+    }
+
+    fn hold_undo(&self, started: &AttemptStarted, reason: HoldReason) {
+        self.journal.append([Event::StepHeld(StepHeld {
+            path: started.path.clone(),
+            generation: started.generation,
+            kind: started.kind,
+            site: started.site.clone(),
+            reason,
+        })]);
+    }
+
+    /// Takes one step back. False where its undo holds.
+    fn undo_step(&self, item: &UndoItem) -> Result<bool, Unwind> {
+        let (held, running) = self.journal.with(|state| {
+            let step = state.steps.get(&item.path);
+            // What may still be alive is not taken back under its feet.
+            let held = step.is_some_and(|step| step.undo.held.is_some() || step.open.is_some());
+            (held, step.and_then(|step| step.undo.running.clone()))
+        });
+        if held {
+            return Ok(false);
+        }
+        if let Some(running) = running {
+            self.end_undo(&running);
+        }
+        for action in &item.actions {
+            // Another value may be another place, and only a person can say that it is the same.
+            if let Err(Admission::Hold(reason)) = self.admit_secrets(action) {
+                return self.undo_holds(item, reason);
+            }
+            if let Some(failure) = self.perform_undo(item, action)? {
+                return self.undo_holds(item, HoldReason::UndoFailed { failure });
+            }
+        }
+        self.journal.append([Event::StepUndone { path: item.path.clone(), generation: item.generation }]);
+        Ok(true)
+    }
+
+    /// An undo was interrupted by a crash: nothing of it may be alive when it is performed again.
+    fn end_undo(&self, running: &UndoStarted) {
+        let context = self.context(&running.path, running.generation, running.attempt, Purpose::Undo);
+        if self.admit_secrets(&running.action).is_err() {
+            return;
+        }
+        if let Remains::Running(alive) = self.ports.executor.remains(&running.action, &running.handle, &context) {
+            // Undos are safe to perform twice; letting this one end is quicker than ending it.
+            let _ = alive.wait(&Cancel::new());
+        }
+    }
+
+    /// Performs one undo with its attempts. The failure of the last, where all fail.
+    fn perform_undo(&self, item: &UndoItem, action: &Action) -> Result<Option<Failure>, Unwind> {
+        let mut failure = None;
+        for tries in 1..=UNDO_ATTEMPTS {
+            let attempt =
+                self.journal.with(|state| state.steps.get(&item.path).map_or(0, |step| step.undo.attempts)) + 1;
+            match self.try_undo(item, action, attempt)? {
+                Ok(()) => return Ok(None),
+                Err(failed) => {
+                    let pause = StdDuration::from_millis(UNDO_BACKOFF_MS << (tries - 1));
+                    let again = tries < UNDO_ATTEMPTS;
+                    let retry_at_us =
+                        again.then(|| self.journal.now().wall_us.saturating_add_unsigned(pause.as_micros() as u64));
+                    self.journal.append([Event::UndoFailed(UndoFailed {
+                        path: item.path.clone(),
+                        generation: item.generation,
+                        attempt,
+                        failure: failed.failure.clone(),
+                        retry_at_us,
+                    })]);
+                    self.journal.flush()?;
+                    failure = Some(failed.failure);
+                    if again {
+                        self.ports.clock.sleep(pause, &Cancel::new());
+                    }
+                }
+            }
+        }
+        Ok(failure)
+    }
+
+    fn try_undo(&self, item: &UndoItem, action: &Action, attempt: u32) -> Result<Result<(), ActionFailed>, Unwind> {
+        if let Err(admission) = self.admit_secrets(action) {
+            return Ok(Err(Failure::new(FailureKind::Action, admission.explain()).into()));
+        }
+        let mut context = self.context(&item.path, item.generation, attempt, Purpose::Undo);
+        context.timeout = Some(UNDO_TIMEOUT);
+        let prepared = match self.ports.executor.prepare(action, &context) {
+            Ok(prepared) => prepared,
+            Err(failure) => return Ok(Err(failure.into())),
+        };
+        self.journal.append([Event::UndoStarted(Box::new(UndoStarted {
+            path: item.path.clone(),
+            generation: item.generation,
+            attempt,
+            action: action.clone(),
+            handle: prepared.handle(),
+        }))]);
+        self.journal.flush()?;
+        Ok(prepared.perform(&Cancel::new()).map(|_| ()))
+    }
+
+    fn undo_holds(&self, item: &UndoItem, reason: HoldReason) -> Result<bool, Unwind> {
+        let (kind, site) = self.journal.with(|state| {
+            state.steps.get(&item.path).map_or_else(
+                || (piton_core::request::StepKind::Step, piton_core::request::Site::default()),
+                |step| (step.kind, step.site.clone()),
+            )
+        });
+        self.journal.append([Event::StepHeld(StepHeld {
+            path: item.path.clone(),
+            generation: item.generation,
+            kind,
+            site,
+            reason,
+        })]);
+        self.journal.flush()?;
+        Ok(false)
+    }
+}
+
+impl Admission {
+    pub(crate) fn explain(&self) -> String {
+        match self {
+            Self::Failed(failure) => failure.message.clone(),
+            Self::Hold(reason) => reason.to_string(),
+        }
+    }
+}

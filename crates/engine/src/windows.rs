@@ -1,0 +1,332 @@
+//! Windows: measured critical sections that are never left alone.
+//!
+//! Owns opening (with the first step), the monitor that holds the budget and tells the watchdog that this engine is
+//! alive, and closing or going back. The arithmetic is `core`'s; taking back stands in `undo`.
+
+use crate::shared::{Shared, lock};
+use crate::undo::Mode;
+use piton_core::event::{Event, UndoReason, WindowClosed, WindowOpened};
+use piton_core::hold::HoldReason;
+use piton_core::outcome::{Failure, FailureKind};
+use piton_core::ports::{Cancel, Unwind, Watchdog};
+use piton_core::scope::{Catcher, OnOver, Scope, ScopeKind};
+use piton_core::window::{Window, WindowPhase};
+use piton_core::{Duration, Path, RunState, Value};
+use std::sync::Arc;
+use std::time::Duration as StdDuration;
+
+/// The monitor looks, and the watchdog hears of us, this often.
+const BEAT: StdDuration = StdDuration::from_millis(50);
+/// A commit that takes longer counts as stuck: the watchdog hears nothing until it is through.
+const STUCK_US: u64 = 500_000;
+
+/// A window whose scope is entered: it opens with the first step.
+pub(crate) struct Opening {
+    path: Path,
+    generation: u32,
+    budget: Duration,
+    reserve: Duration,
+    watchdog: Box<dyn Watchdog>,
+    opened: bool,
+}
+
+impl Shared {
+    pub(crate) fn run_window(
+        &self,
+        scope: &Arc<Scope>,
+        body: &mut dyn FnMut() -> Result<Value, Unwind>,
+    ) -> Result<Value, Unwind> {
+        let ScopeKind::Window { budget, reserve, on_over } = scope.kind else { return body() };
+        let known = self.journal.with(|state| state.windows.get(&scope.path).cloned());
+        let closed_well =
+            known.as_ref().is_some_and(|window| matches!(window.phase, WindowPhase::Closed { went_back: false, .. }));
+        let open = known.as_ref().is_some_and(piton_core::window::Window::is_open);
+        if known.as_ref().is_some_and(|w| matches!(w.phase, WindowPhase::Closed { went_back: true, .. }) && !w.reopens)
+        {
+            return Err(self.went_back(scope)?);
+        }
+        let may_open = self.journal.with(|state| piton_core::decide::may_act(state, scope, &scope.path));
+        if closed_well || !(open || may_open) {
+            // Replay, or a run that starts nothing: no step acts, so nothing needs to be measured or guarded.
+            return body();
+        }
+        let generation = known.map_or(1, |window| window.generation + u32::from(!window.is_open()));
+        if let Err(unwind) = self.arm(scope, (generation, budget, reserve), open) {
+            self.unguarded(scope, open, unwind)?;
+        }
+        self.enter(scope, None);
+        let done = Cancel::new();
+        let result = std::thread::scope(|threads| {
+            let monitor = std::thread::Builder::new().name("window".into());
+            let spawned = monitor.spawn_scoped(threads, || self.monitor(&scope.path, on_over, &done));
+            let result = match spawned {
+                Ok(_) => body(),
+                Err(error) => Err(Unwind::Broken(format!("no thread for the window's monitor: {error}"))),
+            };
+            let result = self.end_window(scope, result);
+            done.fire("the window has ended");
+            result
+        });
+        // A broken engine leaves the window to the watchdog, whatever it has not been able to record.
+        self.disarm(!matches!(result, Err(Unwind::Broken(_))));
+        result
+    }
+
+    /// A window that nobody guards is not opened. One that an earlier engine left open goes back, and past its commit
+    /// point forward.
+    fn unguarded(&self, scope: &Arc<Scope>, open: bool, unwind: Unwind) -> Result<(), Unwind> {
+        if !open {
+            return Err(unwind);
+        }
+        let why = explain(&unwind);
+        if self.journal.with(|state| state.windows.get(&scope.path).is_some_and(|window| window.committed)) {
+            self.ports.observer.warn(&why);
+            return Ok(());
+        }
+        self.go_back(&scope.path, &why);
+        self.finish_going_back(&scope.path)?;
+        self.after_going_back(scope, unwind).map(drop)
+    }
+
+    /// Watchdog and side log, before anything can open the window.
+    fn arm(
+        &self,
+        scope: &Arc<Scope>,
+        (generation, budget, reserve): (u32, Duration, Duration),
+        opened: bool,
+    ) -> Result<(), Unwind> {
+        let cannot = |what: &str, why: String| {
+            Unwind::Program(format!("the window \"{}\" is not opened: {what}: {why}", scope.path))
+        };
+        let side = self
+            .ports
+            .side_logs
+            .prepare(&self.run)
+            .map_err(|error| cannot("its side log cannot be allocated", error.to_string()))?;
+        let watchdog =
+            self.ports.watchdogs.start(&self.run).map_err(|error| cannot("its watchdog cannot be started", error))?;
+        self.journal.set_side_log(Some(side));
+        let path = scope.path.clone();
+        *lock(&self.window) = Some(Opening { path, generation, budget, reserve, watchdog, opened });
+        Ok(())
+    }
+
+    /// Dropped without being dismissed, the watchdog stays on guard.
+    fn disarm(&self, dismiss: bool) {
+        let opening = lock(&self.window).take();
+        if let Some(opening) = opening.filter(|_| dismiss) {
+            opening.watchdog.dismiss();
+        }
+        self.journal.set_side_log(None);
+    }
+
+    /// Opens the window around this scope, if there is one that is not open. Called before each step's start.
+    pub(crate) fn open_window(&self, scope: &Arc<Scope>) -> Result<(), Unwind> {
+        let Some(window) = scope.window() else { return Ok(()) };
+        let mut opening = lock(&self.window);
+        let Some(opening) = opening.as_mut().filter(|opening| opening.path == window.path && !opening.opened) else {
+            return Ok(());
+        };
+        self.journal.append([Event::WindowOpened(WindowOpened {
+            path: opening.path.clone(),
+            generation: opening.generation,
+            budget: opening.budget,
+            reserve: opening.reserve,
+            boot_id: self.ports.clock.boot_id().to_owned(),
+            watchdog_pid: opening.watchdog.pid(),
+        })]);
+        opening.opened = true;
+        // Before the first step acts, the watchdog knows when to lose patience.
+        let deadline = self.deadline_boot_us(&opening.path);
+        opening.watchdog.beat(deadline);
+        Ok(())
+    }
+
+    /// Boot-time clock, microseconds, at which the window starts going back.
+    fn deadline_boot_us(&self, path: &Path) -> Option<u64> {
+        let now = self.journal.now();
+        let boot_id = self.ports.clock.boot_id();
+        self.journal.with(|state| {
+            let window = state.windows.get(path).filter(|window| window.is_open())?;
+            Some(now.boot_us.saturating_add(window.until_going_back_us(now, boot_id)))
+        })
+    }
+
+    /// Holds the budget and tells the watchdog that this engine lives, until the window has ended.
+    fn monitor(&self, path: &Path, on_over: OnOver, done: &Cancel) {
+        loop {
+            let now = self.journal.now();
+            let left_us = self.journal.with(|state| {
+                let window = state.windows.get(path).filter(|window| window.is_open())?;
+                Some(window.until_going_back_us(now, self.ports.clock.boot_id()))
+            });
+            if left_us == Some(0) && on_over == OnOver::Undo {
+                self.go_back(path, "its budget cannot be kept otherwise");
+            }
+            if self.journal.on_side_log() {
+                self.go_back(path, "the store has failed");
+            }
+            if self.journal.stuck_us() < STUCK_US {
+                let deadline = self.deadline_boot_us(path);
+                if let Some(opening) = lock(&self.window).as_mut() {
+                    opening.watchdog.beat(deadline);
+                }
+            }
+            let until = left_us.filter(|us| *us > 0).map_or(BEAT, StdDuration::from_micros);
+            if self.ports.clock.sleep(BEAT.min(until), done) {
+                return;
+            }
+        }
+    }
+
+    /// Decides that the window goes back, unless its commit point is passed or it goes back already; ends what runs in
+    /// it. The thread that entered the window does the taking back, once all of its branches have ended.
+    pub(crate) fn go_back(&self, path: &Path, why: &str) {
+        let decided = self.journal.transact(|state| match state.windows.get(path) {
+            Some(window) if window.phase == WindowPhase::Open && !window.committed => {
+                let generation = window.generation;
+                (vec![Event::WindowGoingBack { path: path.clone(), generation, why: why.to_owned() }], true)
+            }
+            _ => (Vec::new(), false),
+        });
+        if decided {
+            // If this flush fails, so does the next one, and that one is reported.
+            let _ = self.journal.flush();
+            self.cancel_within(path, &format!("the window goes back: {why}"));
+            self.notify();
+        }
+    }
+
+    /// The open window around a scope that would still go back.
+    pub(crate) fn going_back_window(&self, scope: &Scope) -> Option<Path> {
+        let path = &scope.window()?.path;
+        self.journal.with(|state| {
+            state
+                .windows
+                .get(path)
+                .filter(|window| window.is_open() && !window.committed)
+                .map(|window| window.path.clone())
+        })
+    }
+
+    /// Closes the window, or goes back and closes it.
+    fn end_window(&self, scope: &Arc<Scope>, result: Result<Value, Unwind>) -> Result<Value, Unwind> {
+        let path = &scope.path;
+        if result.is_ok() && self.close_well(path) {
+            self.journal.flush()?;
+            return result;
+        }
+        let open = self.journal.with(|state| state.windows.get(path).filter(|window| window.is_open()).cloned());
+        let Some(window) = open else { return result };
+        let unwind = match result {
+            Ok(_) => Unwind::Stopping,
+            Err(unwind) => unwind,
+        };
+        if window.committed {
+            return Err(unwind);
+        }
+        self.go_back(path, &explain(&unwind));
+        self.finish_going_back(path)?;
+        self.after_going_back(scope, unwind)
+    }
+
+    /// Takes back everything in a window that goes back, then closes it. Errors leave it open: loudly.
+    pub(crate) fn finish_going_back(&self, path: &Path) -> Result<(), Unwind> {
+        let why = self.journal.with(|state| match state.windows.get(path).map(|window| &window.phase) {
+            Some(WindowPhase::GoingBack { why }) => why.clone(),
+            _ => String::new(),
+        });
+        if !self.take_back(path, &Mode::Window { window: path.clone(), why })? {
+            return Err(Unwind::Held);
+        }
+        self.close(path, true);
+        self.journal.flush()?;
+        Ok(())
+    }
+
+    fn after_going_back(&self, scope: &Arc<Scope>, unwind: Unwind) -> Result<Value, Unwind> {
+        if let Unwind::Program(_) | Unwind::Broken(_) = unwind {
+            return Err(unwind);
+        }
+        if self.journal.on_side_log() {
+            return Err(self.store_failed());
+        }
+        let stopping = self.journal.with(|state| {
+            let reopens = state.windows.get(&scope.path).is_some_and(|window| window.reopens);
+            reopens || state.abort.is_some() || state.undoing.is_some()
+        });
+        Err(if stopping { Unwind::Stopping } else { self.went_back(scope)? })
+    }
+
+    /// The window went back by itself: a failure where that is caught, else a hold. In every evaluation, until a person
+    /// says that it may be entered again.
+    fn went_back(&self, scope: &Arc<Scope>) -> Result<Unwind, Unwind> {
+        if let Some(Catcher::Caught(_)) = scope.parent.as_deref().map(Scope::catcher) {
+            let window = self.journal.with(|state| state.windows.get(&scope.path).cloned());
+            let why = window.map(|window| window.went_back_because).unwrap_or_default();
+            let failure =
+                Failure::new(FailureKind::WentBack, format!("the window \"{}\" went back: {why}", scope.path));
+            return Ok(Unwind::Failed { path: scope.path.clone(), failure });
+        }
+        self.journal.transact(|state| {
+            let hold = state.windows.get(&scope.path).and_then(|window| hold_of(state, window));
+            (hold.into_iter().collect(), ())
+        });
+        self.journal.flush()?;
+        Ok(Unwind::Held)
+    }
+
+    /// Closes the window with its last step's end. False where it goes back, or never opened.
+    fn close_well(&self, path: &Path) -> bool {
+        let never_opened = self.journal.with(|state| !state.windows.get(path).is_some_and(|w| w.is_open()));
+        never_opened || self.close(path, false)
+    }
+
+    fn close(&self, path: &Path, went_back: bool) -> bool {
+        let now = self.journal.now();
+        let boot_id = self.ports.clock.boot_id().to_owned();
+        self.journal.transact(|state| {
+            let Some(window) = state.windows.get(path).filter(|window| window.is_open()) else {
+                return (vec![], false);
+            };
+            if !went_back && window.phase != WindowPhase::Open {
+                return (vec![], false);
+            }
+            let end = if went_back { now } else { window.last_step_end };
+            let (measured_us, same_boot) = window.elapsed_us(end, &boot_id);
+            let closed = WindowClosed {
+                path: path.clone(),
+                generation: window.generation,
+                went_back,
+                measured_us,
+                same_boot,
+                within_budget: measured_us <= window.budget_us(),
+            };
+            // The hold first: a window that has gone back is never seen without what keeps it from being entered again.
+            let hold = if went_back { hold_of(state, window) } else { None };
+            let close = [Event::WindowClosed(closed), Event::ScopeLeft { path: path.clone() }];
+            (hold.into_iter().chain(close).collect(), true)
+        })
+    }
+}
+
+/// The hold of a window that goes back by itself, where nothing catches that and nothing else holds the run.
+fn hold_of(state: &RunState, window: &Window) -> Option<Event> {
+    let stopping = state.abort.is_some()
+        || state.undoing.as_ref().is_some_and(|undoing| !matches!(undoing.reason, UndoReason::Window { .. }));
+    let quiet = window.reopens || stopping || !state.run_holds.is_empty() || state.is_caught(&window.path);
+    let reason = HoldReason::WentBack { window: window.path.name(), why: window.went_back_because.clone() };
+    (!quiet).then_some(Event::RunHeld { reason })
+}
+
+/// Why a window goes back, from how its body ended.
+pub(crate) fn explain(unwind: &Unwind) -> String {
+    match unwind {
+        Unwind::Failed { path, failure } => format!("\"{path}\" failed: {failure}"),
+        Unwind::Program(message) => {
+            format!("the runbook raised an error: {}", message.lines().next().unwrap_or_default())
+        }
+        Unwind::Broken(message) => message.clone(),
+        Unwind::Held | Unwind::Parked | Unwind::Stopping => "the run is stopping".to_owned(),
+    }
+}

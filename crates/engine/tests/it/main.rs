@@ -1,0 +1,17 @@
+//! The engine in a simulated world: every rule with the counterexample that would break it.
+//!
+//! `sim` is the world; the other modules are the pages.
+
+// A poisoned lock in a fake means that its test has failed already.
+#![allow(clippy::unwrap_used)]
+
+mod commits;
+mod crashes;
+mod holds;
+mod people;
+mod random;
+mod rules;
+mod sim;
+mod steps;
+mod undo;
+mod windows;

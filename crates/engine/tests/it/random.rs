@@ -1,0 +1,263 @@
+//! Runbooks that nobody thought of: made from a seed, run once undisturbed and then with engines killed at random
+//! moments. A failure prints its seed.
+//!
+//! Owns the making. Effects outside windows count (`add`), so one too many or too few shows; windows set and clear.
+
+use crate::sim::{Book, Ctx, Result, Sim, http, noop, sh, sql_once};
+use piton_core::Value;
+use piton_core::event::{Answer, Event};
+use piton_core::hold::{Choice, HoldReason};
+use piton_core::ports::InboxMessage;
+use piton_core::state::Phase;
+use piton_engine::End;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Runbooks of one test; `PITON_SIM_SEEDS=FROM..TO` tries others.
+const SEEDS: std::ops::Range<u64> = 1..25;
+const DEEPEST: usize = 3;
+
+/// xorshift64*: Vigna, "An experimental exploration of Marsaglia's xorshift generators, scrambled", 2016.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % sides
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Node {
+    Step { kind: u64, fails: bool, undo: bool },
+    Flaky,
+    Phase(Vec<Node>),
+    Attempt(Vec<Node>),
+    Each { count: usize, concurrency: u32, passes: bool, function: String },
+    Window { fails_first: bool, commits: bool },
+    Approve,
+    Wait,
+    CommitPoint,
+}
+
+#[derive(Default)]
+struct Making {
+    functions: BTreeMap<String, Vec<Node>>,
+    windows: usize,
+}
+
+/// Where a node stands.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    depth: usize,
+    in_branch: bool,
+    caught: bool,
+    /// Nothing fails: how far siblings get before a failure is caught is a matter of time.
+    sound: bool,
+}
+
+fn nodes(dice: &mut Dice, making: &mut Making, place: Place) -> Vec<Node> {
+    let count = 1 + dice.roll(4);
+    (0..count).map(|_| node(dice, making, place)).collect()
+}
+
+fn node(dice: &mut Dice, making: &mut Making, place: Place) -> Node {
+    let Place { depth, in_branch, caught, sound } = place;
+    let deeper = depth < DEEPEST;
+    let inner = Place { depth: depth + 1, ..place };
+    match dice.roll(12) {
+        0 if deeper => Node::Phase(nodes(dice, making, inner)),
+        1 if deeper => Node::Attempt(nodes(dice, making, Place { caught: true, ..inner })),
+        2 | 3 if deeper => {
+            let passes = dice.roll(2) == 0;
+            let sound = sound || (caught && !passes);
+            let body = nodes(dice, making, Place { in_branch: true, caught: caught || passes, sound, ..inner });
+            let function = format!("function-{}", making.functions.len());
+            making.functions.insert(function.clone(), body);
+            let count = 1 + dice.roll(4) as usize;
+            Node::Each { count, concurrency: 1 + dice.roll(4) as u32, passes, function }
+        }
+        // Windows are not side by side.
+        4 if !in_branch && !sound && making.windows < 2 => {
+            making.windows += 1;
+            Node::Window { fails_first: dice.roll(2) == 0, commits: dice.roll(2) == 0 }
+        }
+        5 => Node::Approve,
+        6 => Node::Wait,
+        7 if !in_branch => Node::CommitPoint,
+        8 => Node::Flaky,
+        _ => Node::Step { kind: dice.roll(4), fails: dice.roll(5) == 0 && !sound, undo: dice.roll(2) == 0 },
+    }
+}
+
+fn play(nodes: &[Node], ctx: &Ctx<'_>) -> Result {
+    for (index, node) in nodes.iter().enumerate() {
+        play_one(node, &format!("n{index}"), ctx)?;
+    }
+    Ok(Value::None)
+}
+
+fn play_one(node: &Node, name: &str, ctx: &Ctx<'_>) -> Result<()> {
+    let var = format!("{}/{name}", ctx.path());
+    match node {
+        Node::Step { kind, fails, undo } => {
+            let script = format!("add {var}{}", if *fails { "; fail" } else { "" });
+            let action = match kind {
+                0 => sh(&script),
+                1 => http(&script),
+                2 => sql_once(&script),
+                _ => noop(1),
+            };
+            let step = ctx.step(name, action);
+            if *undo {
+                step.undo(sh(&format!("clear {var}"))).go()?
+            } else {
+                step.go()?
+            };
+        }
+        Node::Flaky => drop(ctx.step(name, sh(&format!("fail 1; add {var}"))).retry(1).go()?),
+        Node::Phase(body) => drop(ctx.phase(name, |inner| play(body, inner))?),
+        Node::Attempt(body) => drop(ctx.attempt(name, |inner| play(body, inner))?),
+        Node::Each { count, concurrency, passes: true, function } => {
+            drop(ctx.each_continue(name, *count, *concurrency, function)?)
+        }
+        Node::Each { count, concurrency, passes: false, function } => {
+            drop(ctx.each(name, *count, *concurrency, function)?)
+        }
+        Node::Window { fails_first, commits } => drop(ctx.window(name, (7200, 600), |window| {
+            window.step("close", sh(&format!("set {var}"))).undo(sh(&format!("clear {var}"))).go()?;
+            let work = if *fails_first { "fail 1; set work" } else { "set work" };
+            window.step("work", sh(work)).undo(sh("clear work")).go()?;
+            if *commits {
+                window.commit_point("no way back")?;
+            }
+            window.step("open", sh(&format!("clear {var}"))).go()?;
+            Ok(Value::None)
+        })?),
+        Node::Approve => drop(ctx.approve(name)?),
+        Node::Wait => ctx.wait(name, 20)?,
+        Node::CommitPoint => ctx.commit_point(name)?,
+    }
+    Ok(())
+}
+
+/// Approves everything, waives what fails, retries windows, and knows what happened.
+fn person(sim: &Sim) -> bool {
+    if sim.say_what_is_known() {
+        return true;
+    }
+    let state = sim.state();
+    let mut helped = false;
+    for (at, step) in &state.steps {
+        match &step.phase {
+            Phase::Asked { answers, .. } if answers.is_empty() => {
+                sim.answer_as(&crate::sim::actor("bob", 2), at.as_str(), Answer::Approve);
+            }
+            Phase::Held(HoldReason::Failed { .. }) => sim.decide(at.as_str(), Choice::Waive),
+            Phase::Held(HoldReason::PastCommitPoint { .. }) => sim.decide(at.as_str(), Choice::Retry),
+            _ => continue,
+        }
+        helped = true;
+    }
+    if !helped && !state.run_holds.is_empty() {
+        sim.tell(InboxMessage::RetryAll);
+        helped = true;
+    }
+    helped
+}
+
+fn make(seed: u64, undo: bool) -> Sim {
+    let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let mut making = Making::default();
+    let main = Arc::new(nodes(&mut dice, &mut making, Place::default()));
+    let mut book = Book::new(move |ctx| play(&main, ctx));
+    for (name, body) in making.functions {
+        book = book.function(&name, move |ctx, _| play(&body, ctx));
+    }
+    Sim::new(book).person(move |sim| {
+        // An undo that was asked for when the first question or hold came up.
+        if undo && !sim.store.any(|event| matches!(event, Event::UndoBegan(e) if e.scope.is_root())) {
+            sim.undo("");
+            return true;
+        }
+        person(sim)
+    })
+}
+
+type World = (String, BTreeMap<String, i64>);
+
+fn world(sim: &Sim, end: &End) -> World {
+    sim.check_fakes();
+    assert!(sim.state().open_window().is_none(), "{}", sim.story());
+    let facts = sim.world.facts();
+    let vars = facts.vars.iter().filter(|(name, value)| **value != 0 && !name.starts_with("mark "));
+    (format!("{end:?}"), vars.map(|(name, value)| (name.clone(), *value)).collect())
+}
+
+/// The undisturbed run, then some whose engines die.
+fn tried(seed: u64) {
+    let sim = make(seed, false);
+    let expected = world(&sim, &sim.finish());
+    sim.check();
+    let moments = sim.world.moments();
+    let mut dice = Dice(seed | 1 << 40);
+    for _ in 0..8 {
+        let sim = make(seed, false);
+        let mut kills = Vec::new();
+        for _ in 0..1 + dice.roll(4) {
+            let kill = 1 + dice.roll(moments);
+            kills.push(kill);
+            sim.world.kill_after(kill);
+            sim.live();
+            person(&sim);
+        }
+        sim.world.never_kill();
+        let end = sim.finish();
+        if kills.len() > 3 {
+            sim.check();
+        }
+        assert_eq!(world(&sim, &end), expected, "seed {seed}, killed after {kills:?}\n{}", sim.story());
+    }
+}
+
+fn seeds() -> std::ops::Range<u64> {
+    let Ok(text) = std::env::var("PITON_SIM_SEEDS") else { return SEEDS };
+    let (from, to) = text.split_once("..").expect("FROM..TO");
+    from.parse().expect("a number")..to.parse().expect("a number")
+}
+
+#[test]
+fn random_runbooks_end_the_same_however_often_their_engines_die() {
+    for seed in seeds() {
+        eprintln!("seed {seed}");
+        tried(seed);
+    }
+}
+
+#[test]
+fn random_runbooks_are_taken_back_however_often_their_engines_die() {
+    for seed in seeds() {
+        let mut dice = Dice(seed | 1 << 41);
+        for _ in 0..3 {
+            let sim = make(seed, true);
+            for _ in 0..1 + dice.roll(3) {
+                sim.world.kill_after(1 + dice.roll(60));
+                sim.live();
+            }
+            sim.world.never_kill();
+            let end = sim.finish();
+            let (_, vars) = world(&sim, &end);
+            sim.check();
+            if matches!(end, End::Undone) {
+                // What had an undo and was not behind a commit point is gone.
+                let state = sim.state();
+                let left = state.steps.iter().find(|(_, step)| {
+                    step.last_seq > state.last_commit_seq() && step.began.iter().any(|began| began.undo.is_some())
+                });
+                assert!(left.is_none(), "seed {seed}: {left:?} {vars:?}\n{}", sim.story());
+            }
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! A store in memory: one run's journal, its lease with a fencing number, its inbox, its side log.
+//!
+//! Owns refusing what a real store refuses (an old lease, a gap, a broken chain), failing on demand, and dying with the
+//! engine: when the world kills a life in the middle of an append, what came before stays and nothing later is stored.
+
+use super::world::{Who, World};
+use piton_core::event::Event;
+use piton_core::hold::Decision;
+use piton_core::ids::EngineId;
+use piton_core::ports::{
+    InboxEntry, InboxMessage, Lease, LeaseOutcome, NewRun, RunSummary, SideLog, SideLogs, Store, StoreError,
+    StoreErrorKind,
+};
+use piton_core::record::{Record, Sealed};
+use piton_core::{Digest, Path, RunId, RunState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+#[derive(Default)]
+pub(crate) struct Kept {
+    pub(crate) records: Vec<Sealed>,
+    pub(crate) events: Vec<Event>,
+    state: RunState,
+    fence: u64,
+    held: bool,
+    inbox: Vec<InboxEntry>,
+    /// Number of records of each append.
+    pub(crate) appends: Vec<usize>,
+    /// Appends fail, storing nothing, once the journal has this many records.
+    pub(crate) full_at: Option<usize>,
+    pub(crate) commit_takes: Duration,
+    pub(crate) side: Vec<Sealed>,
+    pub(crate) side_room: usize,
+    side_prepared: bool,
+}
+
+pub(crate) struct MemStore {
+    world: Arc<World>,
+    kept: Mutex<Kept>,
+}
+
+pub(crate) struct MemLease {
+    run: RunId,
+    fence: u64,
+    store: Arc<MemStore>,
+}
+
+impl Lease for MemLease {
+    fn run(&self) -> &RunId {
+        &self.run
+    }
+
+    fn fence(&self) -> u64 {
+        self.fence
+    }
+}
+
+impl Drop for MemLease {
+    fn drop(&mut self) {
+        let mut kept = self.store.kept();
+        if kept.fence == self.fence {
+            kept.held = false;
+        }
+    }
+}
+
+fn refused(kind: StoreErrorKind, message: &str) -> StoreError {
+    StoreError { kind, message: message.to_owned(), source: None }
+}
+
+impl MemStore {
+    pub(crate) fn new(world: &Arc<World>) -> Arc<Self> {
+        let kept = Kept { side_room: 1000, ..Kept::default() };
+        Arc::new(Self { world: world.clone(), kept: Mutex::new(kept) })
+    }
+
+    pub(crate) fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the lease, by force where someone holds it. Lives are numbered by their fence.
+    pub(crate) fn take_lease(self: &Arc<Self>, run: &RunId) -> MemLease {
+        let mut kept = self.kept();
+        kept.fence += 1;
+        kept.held = true;
+        MemLease { run: run.clone(), fence: kept.fence, store: self.clone() }
+    }
+
+    pub(crate) fn state(&self) -> RunState {
+        self.kept().state.clone()
+    }
+
+    pub(crate) fn intended(&self, who: &Who) -> bool {
+        self.any(|event| {
+            matches!(event, Event::AttemptStarted(e)
+                if e.path == who.path && e.generation == who.generation && e.attempt == who.attempt)
+        })
+    }
+
+    pub(crate) fn undo_intended(&self, who: &Who) -> bool {
+        self.any(|event| {
+            matches!(event, Event::UndoStarted(e)
+                if e.path == who.path && e.generation == who.generation && e.attempt == who.attempt)
+        })
+    }
+
+    pub(crate) fn succeeded(&self, who: &Who) -> bool {
+        self.any(
+            |event| matches!(event, Event::StepSucceeded(e) if e.path == who.path && e.generation == who.generation),
+        )
+    }
+
+    /// The attempt's end is durable, good or bad.
+    pub(crate) fn ended(&self, who: &Who) -> bool {
+        let is = |path: &Path, generation: u32| *path == who.path && generation == who.generation;
+        self.any(|event| match event {
+            Event::StepSucceeded(e) => is(&e.path, e.generation),
+            Event::AttemptFailed(e) => is(&e.path, e.generation) && e.attempt >= who.attempt,
+            Event::StepHeld(e) => is(&e.path, e.generation),
+            Event::StepUndone { path, generation } => is(path, *generation),
+            _ => false,
+        })
+    }
+
+    /// Any event of the journal or of its side log.
+    pub(crate) fn any(&self, is: impl Fn(&Event) -> bool) -> bool {
+        let kept = self.kept();
+        let aside = kept.side.iter().filter_map(|sealed| serde_json::from_str(&sealed.body).ok());
+        kept.events.iter().any(&is) || aside.into_iter().any(|event| is(&event))
+    }
+
+    pub(crate) fn count(&self, is: impl Fn(&Event) -> bool) -> usize {
+        self.kept().events.iter().filter(|event| is(event)).count()
+    }
+
+    fn follows(kept: &Kept, records: &[Sealed], fence: u64) -> Result<Vec<Record>, StoreError> {
+        let mut head = kept.records.last().map_or(Digest::ZERO, |last| last.hash);
+        let mut opened = Vec::new();
+        for (expected, sealed) in (kept.records.len() as u64 + 1..).zip(records) {
+            let record = sealed.open(head, expected);
+            let record = record.map_err(|error| refused(StoreErrorKind::OutOfOrder, &error.to_string()))?;
+            if sealed.fence > fence {
+                return Err(refused(StoreErrorKind::OutOfOrder, "a record claims a later lease"));
+            }
+            head = record.hash;
+            opened.push(record);
+        }
+        Ok(opened)
+    }
+}
+
+impl Store for MemStore {
+    fn create_run(&self, _: &NewRun) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn runs(&self) -> Result<Vec<RunSummary>, StoreError> {
+        Ok(vec![])
+    }
+
+    fn find(&self, _: &str) -> Result<RunSummary, StoreError> {
+        Err(refused(StoreErrorKind::Unknown, "the simulation finds no runs"))
+    }
+
+    fn read(&self, _: &RunId, after_seq: u64) -> Result<Vec<Sealed>, StoreError> {
+        Ok(self.kept().records.iter().filter(|record| record.seq > after_seq).cloned().collect())
+    }
+
+    fn lease(&self, _: &RunId, _: &EngineId) -> Result<LeaseOutcome, StoreError> {
+        Ok(LeaseOutcome::Busy(None))
+    }
+
+    fn lease_when_free(&self, _: &RunId, _: &EngineId) -> Result<Box<dyn Lease>, StoreError> {
+        Err(refused(StoreErrorKind::Unavailable, "the simulation hands leases to its lives"))
+    }
+
+    fn append(&self, lease: &dyn Lease, records: &[Sealed], _: Option<&str>) -> Result<(), StoreError> {
+        let takes = self.kept().commit_takes;
+        if !takes.is_zero() {
+            std::thread::sleep(takes);
+        }
+        let mut kept = self.kept();
+        // A life's number is its fence.
+        let life = lease.fence() as u32;
+        if self.world.is_dead(life) {
+            return Err(refused(StoreErrorKind::Unavailable, "this engine is dead"));
+        }
+        if kept.fence != lease.fence() {
+            return Err(refused(StoreErrorKind::Fenced, "another engine has taken over"));
+        }
+        if kept.full_at.is_some_and(|full_at| kept.records.len() + records.len() > full_at) {
+            return Err(refused(StoreErrorKind::Unavailable, "the disk is full"));
+        }
+        let opened = Self::follows(&kept, records, lease.fence())?;
+        kept.appends.push(records.len());
+        for (sealed, record) in records.iter().zip(opened) {
+            // The moment of a record is its becoming durable: one more is stored than the engine lives to see.
+            if !self.world.moment(life) {
+                return Err(refused(StoreErrorKind::Unavailable, "this engine has died"));
+            }
+            kept.records.push(sealed.clone());
+            kept.state.apply(&record);
+            kept.events.push(record.event);
+        }
+        if self.world.is_dead(life) {
+            return Err(refused(StoreErrorKind::Unavailable, "this engine has died"));
+        }
+        Ok(())
+    }
+
+    fn post(&self, _: &RunId, decision: &Decision, message: &InboxMessage, at_us: i64) -> Result<u64, StoreError> {
+        let mut kept = self.kept();
+        let id = kept.inbox.len() as u64 + 1;
+        kept.inbox.push(InboxEntry { id, at_us, decision: decision.clone(), message: message.clone() });
+        Ok(id)
+    }
+
+    fn inbox(&self, _: &RunId, after_id: u64) -> Result<Vec<InboxEntry>, StoreError> {
+        Ok(self.kept().inbox.iter().filter(|entry| entry.id > after_id).cloned().collect())
+    }
+
+    fn sources(&self, _: &RunId) -> Result<Vec<(String, Vec<u8>, bool)>, StoreError> {
+        Ok(vec![])
+    }
+
+    fn replace_sources(&self, _: &dyn Lease, _: &[(String, Vec<u8>, bool)]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn id(&self) -> Digest {
+        Digest::ZERO
+    }
+}
+
+/// The side logs as one life sees them: a dead engine writes none.
+pub(crate) struct MemSideLogs {
+    pub(crate) store: Arc<MemStore>,
+    pub(crate) world: Arc<World>,
+    pub(crate) life: u32,
+}
+
+struct MemSideLog {
+    store: Arc<MemStore>,
+    world: Arc<World>,
+    life: u32,
+}
+
+impl SideLog for MemSideLog {
+    fn append(&mut self, records: &[Sealed]) -> Result<(), StoreError> {
+        let mut kept = self.store.kept();
+        if self.world.is_dead(self.life) || kept.side.len() + records.len() > kept.side_room {
+            return Err(refused(StoreErrorKind::Unavailable, "the side log is full"));
+        }
+        for sealed in records {
+            if !self.world.moment(self.life) {
+                break;
+            }
+            kept.side.push(sealed.clone());
+        }
+        if self.world.is_dead(self.life) {
+            return Err(refused(StoreErrorKind::Unavailable, "this engine has died"));
+        }
+        Ok(())
+    }
+}
+
+impl SideLogs for MemSideLogs {
+    fn prepare(&self, _: &RunId) -> Result<Box<dyn SideLog>, StoreError> {
+        let mut kept = self.store.kept();
+        if self.world.is_dead(self.life) || kept.side_room == 0 {
+            return Err(refused(StoreErrorKind::Unavailable, "no space"));
+        }
+        assert!(kept.side.is_empty(), "an older side log must have been imported");
+        kept.side_prepared = true;
+        Ok(Box::new(MemSideLog { store: self.store.clone(), world: self.world.clone(), life: self.life }))
+    }
+
+    fn read(&self, _: &RunId) -> Result<Vec<Sealed>, StoreError> {
+        Ok(self.store.kept().side.clone())
+    }
+
+    fn clear(&self, _: &RunId) -> Result<(), StoreError> {
+        if !self.world.is_dead(self.life) {
+            self.store.kept().side.clear();
+        }
+        Ok(())
+    }
+}

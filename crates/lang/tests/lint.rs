@@ -1,0 +1,124 @@
+//! Warnings: what is questionable but may be meant.
+
+mod support;
+
+use expect_test::{Expect, expect};
+
+fn check(source: &str, expected: Expect) {
+    let runbook = support::load(source).unwrap_or_else(|wrong| panic!("{wrong}"));
+    expected.assert_eq(&runbook.warnings().to_string());
+}
+
+#[test]
+fn sql_and_shell_from_data_is_told_unless_quoted() {
+    check(
+        r#"
+TABLE = "t"
+
+def main(name: str, n: int):
+    step("a", query("u", "select * from " + name))
+    step("b", query("u", "select * from %s where a = %s" % (ident(name), name)))
+    step("c", query("u", "select {}".format(name)))
+    step("d", query("u", f"select {name}"))
+    step("e", sh("echo " + name, reads = True))
+    step("f", query("u", "select * from " + ident(name) + " where a = " + literal(name)))
+    step("g", sh("echo " + quote(name) + " " + str(n), reads = True))
+    step("h", query("u", "select * from " + TABLE))
+    step("i", query("u", name))
+    step("j", query("u", "select ?", [name]))
+    step("k", query("u", "select " + ", ".join([ident(c) for c in [name]])))
+"#,
+        expect![[r#"
+            warning: SQL is put together from data that is not quoted
+             ┌─ main.star:4:45
+            4│     step("a", query("u", "select * from " + name))
+             │                                             ^^^^
+             = help: a quote in the data would change what runs: use params=, ident(...) or literal(...)
+
+            warning: SQL is put together from data that is not quoted
+             ┌─ main.star:5:74
+            5│     step("b", query("u", "select * from %s where a = %s" % (ident(name), name)))
+             │                                                                          ^^^^
+             = help: a quote in the data would change what runs: use params=, ident(...) or literal(...)
+
+            warning: SQL is put together from data that is not quoted
+             ┌─ main.star:6:45
+            6│     step("c", query("u", "select {}".format(name)))
+             │                                             ^^^^
+             = help: a quote in the data would change what runs: use params=, ident(...) or literal(...)
+
+            warning: SQL is put together from data that is not quoted
+             ┌─ main.star:7:36
+            7│     step("d", query("u", f"select {name}"))
+             │                                    ^^^^
+             = help: a quote in the data would change what runs: use params=, ident(...) or literal(...)
+
+            warning: a shell script is put together from data that is not quoted
+             ┌─ main.star:8:28
+            8│     step("e", sh("echo " + name, reads = True))
+             │                            ^^^^
+             = help: a quote in the data would change what runs: use env= and "$NAME", or quote(...)
+
+            warning: a shell script is put together from data that is not quoted
+              ┌─ main.star:10:48
+            10│     step("g", sh("echo " + quote(name) + " " + str(n), reads = True))
+              │                                                ^^^
+              = help: a quote in the data would change what runs: use env= and "$NAME", or quote(...)"#]],
+    );
+}
+
+#[test]
+fn a_write_that_a_crash_leaves_open_is_told() {
+    check(
+        r#"
+def main():
+    step("a", sh("rm x"))
+    step("b", exec(["rm", "x"]), repeatable = True)
+    step("c", sh("ls"), repeatable = False)
+    step("d", sh("ls", reads = True))
+    step("e", http("POST", "u"))
+    step("f", http("GET", "u"))
+    step("g", sql("u", "drop"))
+"#,
+        expect![[r#"
+            warning: a crash during this sh() leaves a person to say what became of it
+             ┌─ main.star:2:5
+            2│     step("a", sh("rm x"))
+             │     ^^^^
+             = help: say repeatable = True where it is safe to run again after any part of it
+
+            warning: a crash during this sh() leaves a person to say what became of it
+             ┌─ main.star:4:5
+            4│     step("c", sh("ls"), repeatable = False)
+             │     ^^^^
+             = help: say repeatable = True where it is safe to run again after any part of it
+
+            warning: a crash during this http() leaves a person to say what became of it
+             ┌─ main.star:6:5
+            6│     step("e", http("POST", "u"))
+             │     ^^^^
+             = help: say repeatable = True where it is safe to run again after any part of it"#]],
+    );
+}
+
+#[test]
+fn a_write_in_a_window_without_a_way_back_is_told() {
+    check(
+        r#"
+def main():
+    window("w", cut, budget = "9s")
+
+def cut():
+    step("close", sql("u", "close"))
+    step("stop", sql("u", "stop"), undo = sql("u", "start"))
+    commit_point("done")
+    step("open", sql("u", "open"))
+"#,
+        expect![[r#"
+            warning: a write before the window's commit point, which nothing takes back
+             ┌─ main.star:5:5
+            5│     step("close", sql("u", "close"))
+             │     ^^^^
+             = help: the window goes back when its budget cannot be kept: give undo=, or move it behind the commit point"#]],
+    );
+}

@@ -1,0 +1,18 @@
+//! Test kit: real servers and a real service, for tests and the demo.
+//!
+//! Owns the private MariaDB and PostgreSQL servers that tests run against, the ledger service that writes throughout a
+//! move, and the checker that compares what the service was promised with what a server holds. Development only: it
+//! depends on no other crate of ours, so that what it finds is found independently.
+
+mod endpoint;
+mod process;
+mod random;
+
+pub mod churn;
+pub mod compare;
+pub mod ledger;
+pub mod mariadb;
+pub mod postgres;
+
+pub use endpoint::Account;
+pub use process::{Guarded, SetupError, find_program};

@@ -1,0 +1,231 @@
+//! `make bench`: speed, each figure beside what it is compared to, measured in turns in one run.
+//!
+//! Owns the figures, their goals and `target/bench.json`. Machines are noisy: pairs are interleaved and the median
+//! ratio counts. Never a test: a slow machine fails nothing but the figure.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it prints its figures")]
+
+use serde::Serialize;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+/// Pairs of measurements for each figure.
+const ROUNDS: usize = 7;
+/// Durable steps, and bare commits beside them.
+const STEPS: u32 = 1000;
+/// Steps over all branches.
+const BRANCH_STEPS: u32 = 10_000;
+/// `sh("true")` steps, and bare shells beside them.
+const SHELLS: u32 = 200;
+
+#[derive(Serialize)]
+struct Figure {
+    name: &'static str,
+    value: f64,
+    unit: &'static str,
+    /// What it is compared to, in the same unit.
+    baseline: f64,
+    ratio: f64,
+    goal: &'static str,
+    ok: bool,
+}
+
+struct Bench {
+    piton: PathBuf,
+    dir: PathBuf,
+    homes: std::cell::Cell<u32>,
+}
+
+pub(crate) fn run() -> ExitCode {
+    match measure() {
+        Ok(figures) => report(&figures),
+        Err(error) => {
+            eprintln!("the benchmark could not be run: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn report(figures: &[Figure]) -> ExitCode {
+    println!("{:<44} {:>12} {:>12} {:>8}  goal", "", "value", "beside", "ratio");
+    for figure in figures {
+        let Figure { name, value, unit, baseline, ratio, goal, ok } = figure;
+        let mark = if *ok { "✓" } else { "✗" };
+        println!("{mark} {name:<42} {value:>9.1} {unit:<5} {baseline:>6.1} {unit:<5} {ratio:>7.2}  {goal}");
+    }
+    let json = serde_json::to_string_pretty(figures).unwrap_or_default();
+    if let Err(error) = fs::create_dir_all("target").and_then(|()| fs::write("target/bench.json", json + "\n")) {
+        eprintln!("target/bench.json cannot be written: {error}");
+        return ExitCode::FAILURE;
+    }
+    if figures.iter().all(|figure| figure.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn measure() -> io::Result<Vec<Figure>> {
+    let own = std::env::current_exe()?;
+    let piton = own.with_file_name("piton");
+    // On the disk of the checkout, where a journal would be: a temporary directory may be memory.
+    let dir = std::env::current_dir()?.join("target/bench");
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir)?;
+    fs::write(dir.join("bench.star"), RUNBOOK)?;
+    let bench = Bench { piton, dir, homes: std::cell::Cell::new(0) };
+    let figures =
+        vec![bench.version()?, bench.sequential()?, bench.branches()?, bench.many_branches()?, bench.shells()?];
+    fs::remove_dir_all(&bench.dir)?;
+    Ok(figures)
+}
+
+const RUNBOOK: &str = r#""""Steps that do nothing, to measure what a step costs."""
+
+def main(steps: int = 0, branches: int = 0, shells: int = 0):
+    for i in range(steps):
+        step("noop %d" % i, noop())
+    if branches:
+        each("branches", [str(i) for i in range(branches)], one, concurrency = 64)
+    for i in range(shells):
+        step("shell %d" % i, sh("true"), repeatable = True)
+
+def one(item):
+    step("noop", noop())
+"#;
+
+impl Bench {
+    /// Wall time of a whole run.
+    fn run(&self, flag: &str, count: u32) -> io::Result<Duration> {
+        // A home of its own, removed at the end: ext4 searches long for an inode where many were deleted just before
+        // (`recently_deleted`), which would be measured as the cost of a command's files.
+        self.homes.set(self.homes.get() + 1);
+        let home = self.dir.join(format!("home-{}", self.homes.get()));
+        let start = Instant::now();
+        let status = Command::new(&self.piton)
+            .args(["run", "bench.star", flag, &count.to_string()])
+            .current_dir(&self.dir)
+            .env("PITON_HOME", &home)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()?;
+        let took = start.elapsed();
+        if status.success() { Ok(took) } else { Err(io::Error::other(format!("piton run {flag} {count}: {status}"))) }
+    }
+
+    /// What `count` steps cost beyond a run of none.
+    fn steps(&self, flag: &str, count: u32) -> io::Result<Duration> {
+        let empty = self.run("--steps", 0)?;
+        Ok(self.run(flag, count)?.saturating_sub(empty))
+    }
+
+    fn sequential(&self) -> io::Result<Figure> {
+        let pairs = pairs(|| self.steps("--steps", STEPS), || self.bare_commits(STEPS))?;
+        Ok(at_most("1,000 sequential durable no-op steps", pairs, 1.5, "at most 1.5 times bare SQLite commits"))
+    }
+
+    /// One-row commits with SQLite alone, as durable as the journal's.
+    fn bare_commits(&self, count: u32) -> io::Result<Duration> {
+        let path = self.dir.join("bare.db");
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = fs::remove_file(format!("{}{suffix}", path.display()));
+        }
+        let sqlite = |error: rusqlite::Error| io::Error::other(error);
+        let db = rusqlite::Connection::open(&path).map_err(sqlite)?;
+        db.execute_batch(
+            "pragma journal_mode = wal; pragma synchronous = full; create table t (id integer primary key, body text)",
+        )
+        .map_err(sqlite)?;
+        let start = Instant::now();
+        let mut insert = db.prepare("insert into t (body) values (?1)").map_err(sqlite)?;
+        for _ in 0..count {
+            insert.execute(["x"]).map_err(sqlite)?;
+        }
+        Ok(start.elapsed())
+    }
+
+    fn branches(&self) -> io::Result<Figure> {
+        let pairs = pairs(
+            || self.steps("--branches", BRANCH_STEPS).map(|took| took / (BRANCH_STEPS / STEPS)),
+            || self.steps("--steps", STEPS),
+        )?;
+        let (value, baseline, ratio) = medians(&pairs);
+        let name = "1,000 no-op steps on 64 branches";
+        let goal = "at most 0.1 times as long as one after the other";
+        Ok(Figure { name, value, unit: "ms", baseline, ratio, goal, ok: ratio <= 0.1 })
+    }
+
+    fn many_branches(&self) -> io::Result<Figure> {
+        let pairs = pairs(|| self.run("--branches", BRANCH_STEPS), || self.run("--steps", BRANCH_STEPS))?;
+        let (value, baseline, ratio) = medians(&pairs);
+        let name = "10,000 branches, whole run";
+        Ok(Figure { name, value, unit: "ms", baseline, ratio, goal: "works", ok: true })
+    }
+
+    fn shells(&self) -> io::Result<Figure> {
+        let pairs = pairs(|| self.steps("--shells", SHELLS), || bare_shells(SHELLS))?;
+        Ok(at_most("200 sh(\"true\") steps", pairs, 2.0, "at most 2 times fork, exec and wait of the same shell"))
+    }
+
+    fn version(&self) -> io::Result<Figure> {
+        let version = || {
+            let start = Instant::now();
+            Command::new(&self.piton).arg("--version").stdout(Stdio::null()).status()?;
+            Ok(start.elapsed())
+        };
+        let bare = || {
+            let start = Instant::now();
+            Command::new("/bin/true").status()?;
+            Ok(start.elapsed())
+        };
+        let (value, baseline, ratio) = medians(&pairs(version, bare)?);
+        Ok(Figure {
+            name: "piton --version",
+            value,
+            unit: "ms",
+            baseline,
+            ratio,
+            goal: "under 15 ms",
+            ok: value < 15.0,
+        })
+    }
+}
+
+fn bare_shells(count: u32) -> io::Result<Duration> {
+    let start = Instant::now();
+    for _ in 0..count {
+        Command::new("bash").args(["-euo", "pipefail", "-c", "true"]).stdin(Stdio::null()).status()?;
+    }
+    Ok(start.elapsed())
+}
+
+type Pair = (Duration, Duration);
+
+/// Measures two things in turns, after one round that does not count.
+fn pairs(
+    mut one: impl FnMut() -> io::Result<Duration>,
+    mut other: impl FnMut() -> io::Result<Duration>,
+) -> io::Result<Vec<Pair>> {
+    one()?;
+    other()?;
+    (0..ROUNDS).map(|_| Ok((one()?, other()?))).collect()
+}
+
+/// Median of each side in milliseconds, and of the ratios pair by pair.
+fn medians(pairs: &[Pair]) -> (f64, f64, f64) {
+    let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
+    (
+        median(pairs.iter().map(|(one, _)| ms(*one)).collect()),
+        median(pairs.iter().map(|(_, other)| ms(*other)).collect()),
+        median(pairs.iter().map(|(one, other)| ms(*one) / ms(*other).max(f64::EPSILON)).collect()),
+    )
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn at_most(name: &'static str, pairs: Vec<Pair>, limit: f64, goal: &'static str) -> Figure {
+    let (value, baseline, ratio) = medians(&pairs);
+    Figure { name, value, unit: "ms", baseline, ratio, goal, ok: ratio <= limit }
+}

@@ -1,0 +1,331 @@
+//! `piton` as a newcomer uses it: the command line, its lines on a pipe, its JSON.
+//!
+//! Owns every call of the binary and every place that knows its output. Keeps the runs of the show in a home of their own,
+//! and ends every process that carries that home's name when the show is over.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use piton_testkit::Guarded;
+
+use super::platforms::{Platforms, SCHEMA};
+use super::{Demo, PART_LIMIT, Result};
+
+/// Supervisors and watchdogs that have nothing left to do go away by themselves within this time.
+const SETTLE: Duration = Duration::from_secs(3);
+
+/// The programs that the show runs.
+pub(super) struct Binaries {
+    pub(super) piton: PathBuf,
+    pub(super) ledger: PathBuf,
+}
+
+/// Builds the release binaries, unless PITON_DEMO_BINARIES names a folder that has them.
+pub(super) fn build(demo: &Demo) -> Result<Binaries> {
+    let folder = match std::env::var_os("PITON_DEMO_BINARIES") {
+        Some(folder) => PathBuf::from(folder),
+        None => {
+            demo.say("building the release binaries");
+            let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+            let built = Command::new(cargo)
+                .args(["build", "--quiet", "--release", "-p", "piton-cli", "-p", "piton-testkit", "--bins"])
+                .current_dir(&demo.root)
+                .status()?;
+            if !built.success() {
+                return Err("the build failed".into());
+            }
+            demo.root.join("target/release")
+        }
+    };
+    let binaries = Binaries { piton: folder.join("piton"), ledger: folder.join("piton-ledger") };
+    for binary in [&binaries.piton, &binaries.ledger] {
+        if !binary.is_file() {
+            return Err(format!("{} is not there", binary.display()).into());
+        }
+    }
+    Ok(binaries)
+}
+
+/// Where a run is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// It runs, or waits for a timer.
+    Going,
+    /// It waits for an answer.
+    Asking,
+    Succeeded,
+    /// Held, undone or aborted: nothing that this show wants.
+    Ended(String),
+}
+
+/// The command line, with the environment that the runbook's secrets are read from.
+pub(super) struct Piton<'a> {
+    demo: &'a Demo,
+    binary: PathBuf,
+    home: PathBuf,
+    environment: Vec<(&'static str, String)>,
+    arguments: Vec<String>,
+}
+
+impl<'a> Piton<'a> {
+    pub(super) fn new(demo: &'a Demo, binaries: &Binaries, platforms: &Platforms) -> Result<Self> {
+        let home = demo.folder.join("home");
+        std::fs::create_dir_all(&home)?;
+        let arguments: Vec<String> = [
+            ("service", SCHEMA.to_owned()),
+            ("source", "env:DEMO_SOURCE".to_owned()),
+            ("target", "env:DEMO_TARGET".to_owned()),
+            ("application", "env:DEMO_APPLICATION".to_owned()),
+            ("replication-password", "env:DEMO_REPLICATION_PASSWORD".to_owned()),
+            ("endpoint-file", platforms.endpoint_file().display().to_string()),
+            ("source-address", platforms.old.address()),
+            ("target-address", platforms.new.address()),
+            ("work-dir", platforms.folder.path().display().to_string()),
+            ("soak", "3s".to_owned()),
+            ("go", "yes".to_owned()),
+        ]
+        .into_iter()
+        .flat_map(|(name, value)| [format!("--{name}"), value])
+        .collect();
+        Ok(Self {
+            demo,
+            binary: binaries.piton.clone(),
+            environment: vec![
+                ("PITON_HOME", home.display().to_string()),
+                ("DEMO_SOURCE", platforms.old.url(SCHEMA)),
+                ("DEMO_TARGET", platforms.new.url(SCHEMA)),
+                ("DEMO_APPLICATION", platforms.application_url()),
+                ("DEMO_REPLICATION_PASSWORD", platforms.replication_password.clone()),
+            ],
+            home,
+            arguments,
+        })
+    }
+
+    pub(super) fn run(&self) -> Result<Engine> {
+        let mut words = vec!["run".to_owned(), "examples/move-classic/move.star".to_owned()];
+        words.extend(self.arguments.iter().cloned());
+        self.start(&words, "run.log")
+    }
+
+    pub(super) fn resume(&self) -> Result<Engine> {
+        self.start(&["resume".to_owned(), "@last".to_owned()], "resume.log")
+    }
+
+    /// One life of an engine: a new run, or a resumed one, that dies after `events` events. False where it ended before.
+    pub(super) fn live(&self, resumed: Option<&str>, events: u64) -> Result<bool> {
+        let mut words = match resumed {
+            Some(run) => vec!["resume".to_owned(), run.to_owned()],
+            None => vec!["run".to_owned(), "examples/move-classic/move.star".to_owned()],
+        };
+        if resumed.is_none() {
+            words.extend(self.arguments.iter().cloned());
+        }
+        let log = File::options().create(true).append(true).open(self.demo.folder.join("lives.log"))?;
+        let mut command = Command::new(&self.binary);
+        command.args(&words).stdout(log.try_clone()?).stderr(log).env("PITON_CRASH_AFTER", events.to_string());
+        self.prepare(&mut command);
+        let mut child = command.spawn()?;
+        let mut asked = false;
+        loop {
+            if let Some(status) = child.try_wait()? {
+                return Ok(status.code().is_none());
+            }
+            // An engine that waits for the answer lives on: it has come to the end.
+            // Before its first record there is nothing to show.
+            asked = asked || self.state().is_ok_and(|state| state == State::Asking);
+            if asked || self.demo.check_interrupted().is_err() {
+                child.kill()?;
+                child.wait()?;
+                return Ok(true);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until no engine drives the run: a window's watchdog does, after its engine died.
+    pub(super) fn wait_until_idle(&self) -> Result<()> {
+        self.demo.wait_until("no engine drives the run", || {
+            let shown: serde_json::Value =
+                serde_json::from_slice(&self.command(&["show", "@last", "--json"]).output()?.stdout)?;
+            let open = shown["windows"].as_array().is_some_and(|all| all.iter().any(|one| one["state"] != "closed"));
+            let asked = self.state()? == State::Asking;
+            Ok((asked || (shown["driven_by"].is_null() && !open)).then_some(()))
+        })
+    }
+
+    /// Waits until the run is where it is wanted. A hold, or another end, is a failure.
+    pub(super) fn wait_for(&self, wanted: State, what: &str) -> Result<()> {
+        self.demo.wait_until(what, || match self.state()? {
+            state if state == wanted => Ok(Some(())),
+            State::Going | State::Asking => Ok(None),
+            state => Err(format!("the run is {state:?}, before {what}").into()),
+        })
+    }
+
+    /// Where the run is, from `piton show --json`: the only place that knows that form.
+    pub(super) fn state(&self) -> Result<State> {
+        let output = self.command(&["show", "@last", "--json"]).output()?;
+        let shown: serde_json::Value = serde_json::from_slice(&output.stdout).map_err(|error| {
+            format!("piton show --json gave no JSON ({error}): {}", String::from_utf8_lossy(&output.stderr))
+        })?;
+        let asks = |question: &serde_json::Value| question.get("kind").is_some_and(|kind| kind == "ask");
+        let asked = shown.get("waiting").and_then(serde_json::Value::as_array).is_some_and(|all| all.iter().any(asks));
+        match shown.get("status").and_then(serde_json::Value::as_str) {
+            Some("waiting") if asked => Ok(State::Asking),
+            Some("running" | "waiting") => Ok(State::Going),
+            Some("succeeded") => Ok(State::Succeeded),
+            Some(other) => Ok(State::Ended(other.to_owned())),
+            None => Err("piton show --json has no status".into()),
+        }
+    }
+
+    pub(super) fn answer(&self, question: &str, answer: &str) -> Result<()> {
+        self.succeed(&["answer", "@last", question, answer])
+    }
+
+    /// Writes the receipt, verifies it, and makes sure that a changed one does not verify.
+    pub(super) fn receipt(&self, file: &Path) -> Result<()> {
+        let path = file.display().to_string();
+        self.succeed(&["receipt", "@last", "--format", "json", "-o", &path])?;
+        self.succeed(&["verify", &path])?;
+        let forged = file.with_extension("forged.json");
+        let mut bytes = std::fs::read(file)?;
+        let middle = bytes.len() / 2;
+        let byte = bytes.get_mut(middle).ok_or("the receipt is empty")?;
+        *byte = if *byte == b'A' { b'B' } else { b'A' };
+        std::fs::write(&forged, bytes)?;
+        let believed = self.command(&["verify", &forged.display().to_string()]).output()?.status.success();
+        std::fs::remove_file(&forged)?;
+        if believed { Err("piton verify believes a receipt with one byte changed".into()) } else { Ok(()) }
+    }
+
+    /// After a failure: what the run itself says.
+    pub(super) fn explain(&self) {
+        if let Ok(output) = self.command(&["show", "@last"]).output() {
+            eprintln!("\n{}", String::from_utf8_lossy(&output.stdout));
+        }
+    }
+
+    /// Ends what the show's engines left behind, and says how many processes did not go by themselves.
+    pub(super) fn sweep(&self) -> usize {
+        let deadline = Instant::now() + SETTLE;
+        loop {
+            let left = self.left_behind();
+            if left.is_empty() {
+                return 0;
+            }
+            if Instant::now() >= deadline {
+                for id in &left {
+                    // Each carries our own home in its environment: no other process is touched.
+                    let _ = Command::new("kill").args(["-KILL", id]).status();
+                }
+                return left.len();
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn left_behind(&self) -> Vec<String> {
+        let wanted = format!("PITON_HOME={}", self.home.display());
+        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        processes
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
+            .filter(|id| {
+                let environment = std::fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+                environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
+            })
+            .collect()
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.args(words);
+        self.prepare(&mut command);
+        command
+    }
+
+    fn prepare(&self, command: &mut Command) {
+        command.current_dir(&self.demo.root).stdin(Stdio::null());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+    }
+
+    fn succeed(&self, words: &[&str]) -> Result<()> {
+        let output = self.command(words).output()?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(format!("piton {} ended with {}:\n{said}", words.join(" "), output.status).into())
+    }
+
+    fn start(&self, words: &[String], log: &str) -> Result<Engine> {
+        let log_file = self.demo.folder.join(log);
+        let errors = File::create(log_file.with_extension("err"))?;
+        let mut process = Guarded::start(&[], &self.binary, |command| {
+            command.args(words).stdout(Stdio::piped()).stderr(errors);
+            self.prepare(command);
+        })?;
+        let output = process.take_output().ok_or("the engine has no output")?;
+        let (sender, lines) = channel();
+        let mut log = File::create(&log_file)?;
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(std::result::Result::ok) {
+                // A log that cannot be written, or a show that no longer listens, must not stop the engine's output.
+                let _ = writeln!(log, "{line}");
+                let _ = sender.send(line);
+            }
+        });
+        Ok(Engine { process, lines, log: log_file })
+    }
+}
+
+/// An engine in the foreground, with the plain lines that it prints.
+pub(super) struct Engine {
+    process: Guarded,
+    lines: Receiver<String>,
+    log: PathBuf,
+}
+
+impl Engine {
+    pub(super) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Reads lines until one is the wanted one.
+    pub(super) fn wait_for_line(
+        &mut self,
+        demo: &Demo,
+        what: &str,
+        mut wanted: impl FnMut(&str) -> bool,
+    ) -> Result<()> {
+        let deadline = Instant::now() + PART_LIMIT;
+        loop {
+            demo.check_interrupted()?;
+            match self.lines.recv_timeout(Duration::from_millis(50)) {
+                Ok(line) if wanted(&line) => return Ok(()),
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => {}
+                Err(_) => {
+                    let log = self.log.display();
+                    return Err(
+                        format!("the engine ended, or was silent, before {what}; its lines are in {log}").into()
+                    );
+                }
+            }
+        }
+    }
+
+    /// SIGKILL, as the kernel's memory killer or a careless hand would send it.
+    pub(super) fn kill(mut self) -> Result<()> {
+        match self.process.kill()? {
+            Some(status) if status.success() => Err("the engine had ended before it was killed".into()),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The project's own chores, one module each: `cargo run -p xtask -- CHORE`.
+//!
+//! Owns choosing the chore. Never used by what is shipped.
+
+mod bench;
+mod demo;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo run -p xtask -- demo | crash-move | bench";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["demo"] => demo::main(),
+        ["crash-move"] => demo::with_deaths(),
+        ["bench"] => bench::run(),
+        _ => {
+            #[allow(clippy::print_stderr)]
+            {
+                eprintln!("{USAGE}");
+            }
+            ExitCode::from(2)
+        }
+    }
+}
