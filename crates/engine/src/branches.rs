@@ -169,7 +169,8 @@ impl Shared {
         request: &BranchesRequest,
         index: usize,
     ) -> Result<Value, Unwind> {
-        self.journal.begin_branch();
+        // Of its elder siblings too: where concurrency is bounded, it begins because one of them ended.
+        self.journal.depend_on_all();
         let branch = &request.branches[index];
         let inner = scope.child(ScopeKind::Branch, &branch.key);
         let call = std::panic::AssertUnwindSafe(|| self.program.call(host, &inner, &branch.call));

@@ -158,16 +158,12 @@ impl Journal {
         }
     }
 
-    /// Makes durable what this thread's next act depends on: what it has appended or been answered since its branch
-    /// began. For reads; what siblings have appended meanwhile is no cause of theirs, and becomes durable in order.
+    /// Makes durable what this thread's next act depends on: everything before its branch began, and what it has
+    /// appended or been answered since. For reads; what siblings have appended meanwhile is no cause of theirs, and
+    /// becomes durable in order.
     pub(crate) fn flush_own(&self) -> Result<(), Broken> {
         let durable = self.durable_seq.load(Ordering::Acquire) >= DEPENDS_ON.get();
         if durable && !self.is_broken.load(Ordering::Acquire) { Ok(()) } else { self.flush() }
-    }
-
-    /// A branch begins on this thread: everything before it is durable.
-    pub(crate) fn begin_branch(&self) {
-        DEPENDS_ON.set(0);
     }
 
     /// What follows on this thread depends on everything that was appended, by whomever.

@@ -68,6 +68,23 @@ fn a_result_is_durable_before_it_is_shown_or_waited_on() {
 }
 
 #[test]
+fn a_branch_that_takes_a_siblings_place_waits_for_the_siblings_result() {
+    let sim = Sim::new(
+        Book::new(|run| {
+            run.each("all", 40, 1, "item")?;
+            Ok(Value::None)
+        })
+        .function("item", |item, _| {
+            item.step("look", noop(1)).go()?;
+            Ok(Value::None)
+        }),
+    );
+    sim.finish();
+    // What the fakes have seen: the first step of each branch after the last one of its predecessor.
+    sim.check();
+}
+
+#[test]
 fn replaying_a_finished_run_performs_nothing() {
     let sim = Sim::new(
         Book::new(|run| {
