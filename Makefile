@@ -3,7 +3,7 @@
 CARGO ?= cargo
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help build test lint packages demo demo-keep bench crash tidy clean
+.PHONY: help build test lint packages demo demo-keep bench crash crash-move clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -21,12 +21,14 @@ lint: ## formatting and lints, where rustfmt and clippy are installed
 test: packages ## every test, against real servers and processes
 	$(CARGO) build --workspace --bins --locked
 	PITON_REQUIRE_SERVERS=1 $(CARGO) test --workspace --locked --no-fail-fast
-	PITON_DEMO_BINARIES=target/debug target/debug/xtask crash-move
+	PITON_DEMO_BINARIES=target/debug target/debug/xtask crash-move few
 
-crash: packages ## SIGKILL at 300 random instants; the classic move with an engine that lives a few events (long)
+crash: packages ## SIGKILL at 300 random instants
 	PITON_KILLS=300 PITON_REQUIRE_SERVERS=1 $(CARGO) test -p piton-cli --release --locked --test kill -- --nocapture
+
+crash-move: packages ## the classic move, whose engine dies after every event (long)
 	$(CARGO) build --release --locked -p piton-cli -p piton-testkit -p xtask --bins
-	PITON_MOVE_DEATHS=3 PITON_DEMO_BINARIES=target/release target/release/xtask crash-move
+	PITON_DEMO_BINARIES=target/release target/release/xtask crash-move
 
 demo: packages ## move a live database, with two kills, and reconcile
 	$(CARGO) build --release --locked -p piton-cli -p piton-testkit -p xtask --bins

@@ -7,13 +7,14 @@ mod demo;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo run -p xtask -- demo | crash-move | bench";
+const USAGE: &str = "usage: cargo run -p xtask -- demo | crash-move [few] | bench";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["demo"] => demo::main(),
-        ["crash-move"] => demo::with_deaths(),
+        ["crash-move"] => demo::with_deaths(false),
+        ["crash-move", "few"] => demo::with_deaths(true),
         ["bench"] => bench::run(),
         _ => {
             #[allow(clippy::print_stderr)]

@@ -6,6 +6,7 @@ mod args;
 mod commands;
 mod error;
 mod exit;
+mod fault;
 mod print;
 mod project;
 mod ui;

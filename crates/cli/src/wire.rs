@@ -10,7 +10,7 @@ use piton_core::ids::RunId;
 use piton_core::ports::{Clock, Program, Store as _};
 use piton_core::record::open_all;
 use piton_core::{Event, RunState};
-use piton_engine::{Fault, Observer, Options, Ports};
+use piton_engine::{Observer, Options, Ports};
 use piton_lang::Runbook;
 use piton_steps::process::{Config, Processes, SupervisorCommand};
 use piton_store::SqliteStore;
@@ -21,10 +21,6 @@ const HOME_VARIABLE: &str = "PITON_HOME";
 const HOME_DIR: &str = ".piton";
 /// The very file that runs, whatever stands at its path by now: an upgrade during a run must not mix two versions.
 const OWN_BINARY: &str = "/proc/self/exe";
-/// Fault injection for tests: die as if killed, or stop, after this many events of this life are durable.
-const CRASH_VARIABLE: &str = "PITON_CRASH_AFTER";
-const STOP_VARIABLE: &str = "PITON_STOP_AFTER";
-
 pub(crate) struct Wire {
     pub(crate) home: PathBuf,
     pub(crate) store: Arc<SqliteStore>,
@@ -42,10 +38,7 @@ impl Wire {
     }
 
     pub(crate) fn options(&self) -> Options {
-        let asked = |variable: &str| std::env::var(variable).ok().and_then(|text| text.parse().ok());
-        let crash = asked(CRASH_VARIABLE).map(|after| Fault { after, strike: || std::process::abort() });
-        let stop = asked(STOP_VARIABLE).map(|after| Fault { after, strike: stop_here });
-        Options { fault: crash.or(stop), leave_when_waiting: false }
+        Options { fault: crate::fault::asked(), leave_when_waiting: false }
     }
 
     /// The ports of an engine that drives `run`.
@@ -101,11 +94,6 @@ impl Wire {
             .hint("start the runbook again; nothing of this run was done")),
         }
     }
-}
-
-fn stop_here() {
-    // It cannot fail: every process may signal itself.
-    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
 }
 
 fn home() -> Result<PathBuf, CliError> {

@@ -89,8 +89,8 @@ impl Watchdogs for WatchdogProcesses {
             .arg(std::process::id().to_string())
             .env("PITON_HOME", &self.home)
             // A fault that struck the engine is not meant for who takes over.
-            .env_remove("PITON_CRASH_AFTER")
-            .env_remove("PITON_STOP_AFTER")
+            .env_remove(crate::fault::CRASH_AFTER)
+            .env_remove(crate::fault::STOP_AFTER)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)

@@ -90,7 +90,7 @@ impl Journal {
             clock,
             vault,
             observer,
-            fault: options.fault,
+            fault: options.fault.clone(),
             inner: Mutex::new(Inner { state, buffer: Vec::new(), flusher_waits: false, closed: false }),
             commit: Mutex::new(Committer { broken: None, side: None, committed_this_life: 0 }),
             committing: Mutex::new(false),
@@ -214,12 +214,13 @@ impl Journal {
 
     fn commit_batch(&self, committer: &mut Committer, batch: &[(Sealed, Record)]) -> Result<(), Broken> {
         let sealed: Vec<Sealed> = batch.iter().map(|(sealed, _)| sealed.clone()).collect();
-        let due = self.fault.and_then(|fault| {
-            let room = usize::try_from(fault.after.checked_sub(committer.committed_this_life)?).ok()?;
-            (1..=sealed.len()).contains(&room).then_some((fault, room))
+        let first = committer.committed_this_life + 1;
+        let due = self.fault.as_ref().and_then(|fault| {
+            let struck = (first..).zip(&sealed).position(|(nth, record)| (fault.due)(nth, record));
+            Some((fault, struck? + 1))
         });
         let Some((fault, room)) = due else { return self.commit_records(committer, &sealed) };
-        // Fault injection: up to the event it strikes at, then, where it is survived, the rest.
+        // Up to the record it strikes at, then, where it is survived, the rest.
         self.commit_records(committer, &sealed[..room])?;
         (fault.strike)();
         self.commit_records(committer, &sealed[room..])

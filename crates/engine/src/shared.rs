@@ -10,7 +10,7 @@ use piton_core::ids::RunId;
 use piton_core::ports::{
     AttemptContext, Cancel, Clock, Executor, Program, Purpose, SideLogs, Store, Unwind, Vault, Watchdogs,
 };
-use piton_core::record::Record;
+use piton_core::record::{Record, Sealed};
 use piton_core::window::WindowPhase;
 use piton_core::{Action, Path, RunState};
 use std::collections::HashMap;
@@ -48,14 +48,18 @@ pub struct Ports {
     pub observer: Arc<dyn Observer>,
 }
 
-/// What strikes an engine after this many events of its life are durable: death, or a stop.
-#[derive(Clone, Copy, Debug)]
+/// Whether a fault strikes after this record, whose number in this life, from 1, is given.
+pub type Due = dyn Fn(u64, &Sealed) -> bool + Send + Sync;
+
+/// Fault injection: what strikes an engine as soon as a certain record is durable.
+#[derive(Clone)]
 pub struct Fault {
-    pub after: u64,
+    pub due: Arc<Due>,
+    /// Death, or a stop.
     pub strike: fn(),
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Options {
     /// Fault injection, for tests.
     pub fault: Option<Fault>,

@@ -18,6 +18,9 @@ use super::{Demo, PART_LIMIT, Result};
 /// Supervisors and watchdogs that have nothing left to do go away by themselves within this time.
 const SETTLE: Duration = Duration::from_secs(3);
 
+/// How often a life is asked whether it waits for an answer.
+const LOOK_EVERY: Duration = Duration::from_millis(1500);
+
 /// The programs that the show runs.
 pub(super) struct Binaries {
     pub(super) piton: PathBuf,
@@ -116,46 +119,50 @@ impl<'a> Piton<'a> {
         self.start(&["resume".to_owned(), "@last".to_owned()], "resume.log")
     }
 
-    /// One life of an engine: a new run, or a resumed one, that dies after `events` events. False where it ended before.
-    pub(super) fn live(&self, resumed: Option<&str>, events: u64) -> Result<bool> {
-        let mut words = match resumed {
-            Some(run) => vec!["resume".to_owned(), run.to_owned()],
-            None => vec!["run".to_owned(), "examples/move-classic/move.star".to_owned()],
-        };
-        if resumed.is_none() {
-            words.extend(self.arguments.iter().cloned());
+    /// Every engine of this run, its watchdogs too, dies after the first event of each place that the file does not list,
+    /// having listed it.
+    pub(super) fn die_once_at_each_place(&mut self, listed_in: &Path) {
+        self.environment.push(("PITON_CRASH_ONCE_AT_EACH", listed_in.display().to_string()));
+        // More than a hundred engines die inside the window, each after a start of its own.
+        self.arguments.extend(["--pause-budget".to_owned(), "1h".to_owned()]);
+    }
+
+    /// One life of an engine: of a new run, or of the last one resumed. Ends when the engine does, or when it waits for
+    /// an answer.
+    pub(super) fn live(&self, resumed: bool) -> Result<()> {
+        let mut words = if resumed { vec!["resume", "@last"] } else { vec!["run", "examples/move-classic/move.star"] };
+        if !resumed {
+            words.extend(self.arguments.iter().map(String::as_str));
         }
         let log = File::options().create(true).append(true).open(self.demo.folder.join("lives.log"))?;
-        let mut command = Command::new(&self.binary);
-        command.args(&words).stdout(log.try_clone()?).stderr(log).env("PITON_CRASH_AFTER", events.to_string());
-        self.prepare(&mut command);
+        let mut command = self.command(&words);
+        command.stdout(log.try_clone()?).stderr(log);
         let mut child = command.spawn()?;
-        let mut asked = false;
+        let mut looked = Instant::now();
         loop {
-            if let Some(status) = child.try_wait()? {
-                return Ok(status.code().is_none());
+            if child.try_wait()?.is_some() {
+                return Ok(());
             }
-            // An engine that waits for the answer lives on: it has come to the end.
-            // Before its first record there is nothing to show.
-            asked = asked || self.state().is_ok_and(|state| state == State::Asking);
-            if asked || self.demo.check_interrupted().is_err() {
+            // An engine that waits for the answer lives on. A look costs a process: few of them.
+            let asks = looked.elapsed() > LOOK_EVERY && {
+                looked = Instant::now();
+                self.state().is_ok_and(|state| state == State::Asking)
+            };
+            if asks || self.demo.check_interrupted().is_err() {
                 child.kill()?;
                 child.wait()?;
-                return Ok(true);
+                return Ok(());
             }
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 
-    /// Waits until no engine drives the run: a window's watchdog does, after its engine died.
-    pub(super) fn wait_until_idle(&self) -> Result<()> {
-        self.demo.wait_until("no engine drives the run", || {
-            let shown: serde_json::Value =
-                serde_json::from_slice(&self.command(&["show", "@last", "--json"]).output()?.stdout)?;
-            let open = shown["windows"].as_array().is_some_and(|all| all.iter().any(|one| one["state"] != "closed"));
-            let asked = self.state()? == State::Asking;
-            Ok((asked || (shown["driven_by"].is_null() && !open)).then_some(()))
-        })
+    /// Paths of the steps that have succeeded, as `piton show` tells them.
+    pub(super) fn steps(&self) -> Result<Vec<String>> {
+        let shown = self.show()?;
+        let steps = shown["steps"].as_array().ok_or("piton show --json has no steps")?;
+        let done = steps.iter().filter(|step| step["status"] == "done");
+        Ok(done.filter_map(|step| Some(step["path"].as_str()?.to_owned())).collect())
     }
 
     /// Waits until the run is where it is wanted. A hold, or another end, is a failure.
@@ -169,10 +176,7 @@ impl<'a> Piton<'a> {
 
     /// Where the run is, from `piton show --json`: the only place that knows that form.
     pub(super) fn state(&self) -> Result<State> {
-        let output = self.command(&["show", "@last", "--json"]).output()?;
-        let shown: serde_json::Value = serde_json::from_slice(&output.stdout).map_err(|error| {
-            format!("piton show --json gave no JSON ({error}): {}", String::from_utf8_lossy(&output.stderr))
-        })?;
+        let shown = self.show()?;
         let asks = |question: &serde_json::Value| question.get("kind").is_some_and(|kind| kind == "ask");
         let asked = shown.get("waiting").and_then(serde_json::Value::as_array).is_some_and(|all| all.iter().any(asks));
         match shown.get("status").and_then(serde_json::Value::as_str) {
@@ -182,6 +186,13 @@ impl<'a> Piton<'a> {
             Some(other) => Ok(State::Ended(other.to_owned())),
             None => Err("piton show --json has no status".into()),
         }
+    }
+
+    fn show(&self) -> Result<serde_json::Value> {
+        let output = self.command(&["show", "@last", "--json"]).output()?;
+        serde_json::from_slice(&output.stdout).map_err(|error| {
+            format!("piton show --json gave no JSON ({error}): {}", String::from_utf8_lossy(&output.stderr)).into()
+        })
     }
 
     pub(super) fn answer(&self, question: &str, answer: &str) -> Result<()> {

@@ -11,6 +11,7 @@ mod packages;
 mod platforms;
 mod summary;
 
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -26,8 +27,6 @@ use summary::{Summary, read_receipt};
 const LOADS_BEFORE_KILL: usize = 10;
 /// No part of the show takes longer on a machine that can show it at all.
 const PART_LIMIT: Duration = Duration::from_secs(120);
-/// Events of a life in the short version of `make crash-move`.
-const EVENTS_A_LIFE: u64 = 60;
 /// A move whose engine dies all the time takes longer.
 const DEATHS_LIMIT: Duration = Duration::from_secs(3600);
 /// The runbook's question at its end, and our answer once we have looked for ourselves.
@@ -41,11 +40,10 @@ pub(crate) fn main() -> ExitCode {
     end(Demo::new("target/demo", None).and_then(|demo| demo.run()))
 }
 
-/// The same move with an engine that dies again and again, every so many events: `make crash-move`, and a short version
+/// The same move with an engine that dies once at each place of its journal: `make crash-move`, and with a few tables
 /// in the tests.
-pub(crate) fn with_deaths() -> ExitCode {
-    let every = std::env::var("PITON_MOVE_DEATHS").ok().and_then(|text| text.parse().ok()).unwrap_or(EVENTS_A_LIFE);
-    end(Demo::new("target/crash-move", Some(every)).and_then(|demo| demo.run()))
+pub(crate) fn with_deaths(few_tables: bool) -> ExitCode {
+    end(Demo::new("target/crash-move", Some(few_tables)).and_then(|demo| demo.run()))
 }
 
 fn end(shown: Result<bool>) -> ExitCode {
@@ -70,12 +68,14 @@ pub(crate) struct Demo {
     interrupted: Arc<AtomicBool>,
     root: PathBuf,
     folder: PathBuf,
-    /// Events of an engine's life, on average, where it dies again and again.
-    pub(crate) deaths: Option<u64>,
+    /// Whether engines die after every event.
+    pub(crate) deaths: bool,
+    /// A move of a few tables, where each costs hundreds of deaths.
+    pub(crate) few_tables: bool,
 }
 
 impl Demo {
-    fn new(folder: &str, deaths: Option<u64>) -> Result<Self> {
+    fn new(folder: &str, deaths: Option<bool>) -> Result<Self> {
         let interrupted = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
             signal_hook::flag::register(signal, Arc::clone(&interrupted))?;
@@ -86,7 +86,14 @@ impl Demo {
             std::fs::remove_dir_all(&folder)?;
         }
         std::fs::create_dir_all(&folder)?;
-        Ok(Self { started: Instant::now(), interrupted, root, folder, deaths })
+        Ok(Self {
+            started: Instant::now(),
+            interrupted,
+            root,
+            folder,
+            deaths: deaths.is_some(),
+            few_tables: deaths == Some(true),
+        })
     }
 
     fn run(&self) -> Result<bool> {
@@ -94,10 +101,14 @@ impl Demo {
         let binaries = engine::build(self)?;
         self.say("starting two private MariaDB servers in temporary directories, on free ports of 127.0.0.1");
         let platforms = Platforms::start()?;
-        self.say("filling the old one: 33 awkward tables, sysbench's, the ledger's");
+        let awkward = if self.few_tables { "a few" } else { "33" };
+        self.say(&format!("filling the old one: {awkward} awkward tables, sysbench's, the ledger's"));
         platforms.fill(self)?;
 
-        let piton = Piton::new(self, &binaries, &platforms)?;
+        let mut piton = Piton::new(self, &binaries, &platforms)?;
+        if self.deaths {
+            piton.die_once_at_each_place(&self.places());
+        }
         let mut load = Load::start(self, &binaries, &platforms)?;
         self.say("sysbench (read-write), the ledger and a stored procedure now write to the old platform");
         let outcome = self.show(&piton, &platforms, &mut load);
@@ -109,11 +120,12 @@ impl Demo {
     }
 
     fn show(&self, piton: &Piton, platforms: &Platforms, load: &mut Load) -> Result<bool> {
-        let kills = match self.deaths {
-            None => self.run_with_two_kills(piton)?,
-            Some(every) => self.run_with_deaths(piton, every)?,
-        };
-        piton.wait_for(State::Asking, "the run asks whether to close the way back")?;
+        if self.deaths {
+            self.run_with_deaths(piton, State::Asking)?;
+        } else {
+            self.run_with_two_kills(piton)?;
+            piton.wait_for(State::Asking, "the run asks whether to close the way back")?;
+        }
         self.say("the service writes on the new platform; the old one follows it. Stopping the writers to look for ourselves");
         let stats = load.stop()?;
         platforms.drain_way_back()?;
@@ -121,7 +133,13 @@ impl Demo {
         let books = load.reconcile(&platforms.new.address())?;
         self.say(&format!("answering the run's question: {ANSWER}"));
         piton.answer(QUESTION, ANSWER)?;
-        piton.wait_for(State::Succeeded, "the run ends")?;
+        let kills = if self.deaths {
+            self.run_with_deaths(piton, State::Succeeded)?;
+            self.deaths_at_every_step(piton)?
+        } else {
+            piton.wait_for(State::Succeeded, "the run ends")?;
+            2
+        };
 
         let receipt = self.folder.join("receipt.json");
         piton.receipt(&receipt)?;
@@ -133,7 +151,7 @@ impl Demo {
     }
 
     /// Starts the move, kills the engine while tables are loaded, resumes, and kills it again inside the window.
-    fn run_with_two_kills(&self, piton: &Piton) -> Result<u64> {
+    fn run_with_two_kills(&self, piton: &Piton) -> Result<()> {
         self.say("piton run examples/move-classic/move.star");
         let mut engine = piton.run()?;
         let mut loads = 0;
@@ -148,36 +166,43 @@ impl Demo {
         engine.wait_for_line(self, "the window closes the old platform", |line| {
             line.contains("Prove that the service cannot write")
         })?;
-        self.kill(engine, "inside the window; nobody resumes it: its watchdog has to")?;
-        Ok(2)
+        self.kill(engine, "inside the window; nobody resumes it: its watchdog has to")
     }
 
-    /// The engine dies after a few events, is resumed, and dies again, until the run asks its question. Lives differ in
-    /// length, so that deaths come at every kind of event and each life gets a little further.
-    fn run_with_deaths(&self, piton: &Piton, every: u64) -> Result<u64> {
-        self.say(&format!("piton run examples/move-classic/move.star, an engine living {every} events on average"));
-        let mut deaths = 0;
-        let mut events = every;
-        let mut died = piton.live(None, events)?;
+    /// Resumes the run until it gets there, whenever its engine has died.
+    fn run_with_deaths(&self, piton: &Piton, wanted: State) -> Result<()> {
+        let mut resumed = wanted == State::Succeeded;
         loop {
             self.check_interrupted()?;
             if self.started.elapsed() > DEATHS_LIMIT {
-                return Err(format!("not done after {deaths} deaths").into());
+                return Err(format!("not there after {} s", DEATHS_LIMIT.as_secs()).into());
             }
-            deaths += u64::from(died);
-            // Where a window is open its watchdog goes on; nobody else may.
-            piton.wait_until_idle()?;
-            match piton.state()? {
-                State::Asking | State::Succeeded => break,
-                State::Going => {}
-                State::Ended(status) => return Err(format!("the run is {status} after {deaths} deaths").into()),
+            piton.live(resumed)?;
+            resumed = true;
+            match piton.state() {
+                Ok(state) if state == wanted => return Ok(()),
+                Ok(State::Ended(status)) => return Err(format!("the run is {status}").into()),
+                _ => {}
             }
-            // A step of 7 modulo twice the average visits every length.
-            events = 2 + (events + 7) % (2 * every).max(2);
-            died = piton.live(Some("@last"), events)?;
         }
-        self.say(&format!("the engine died {deaths} times"));
-        Ok(deaths)
+    }
+
+    /// How often an engine or a watchdog died: after the first event of each place.
+    fn deaths_at_every_step(&self, piton: &Piton) -> Result<u64> {
+        let list = std::fs::read_to_string(self.places())?;
+        let places: HashSet<&str> = list.lines().collect();
+        for step in piton.steps()? {
+            if !places.contains(format!("step_succeeded {}", step.escape_debug()).as_str()) {
+                return Err(format!("no engine died after \"{step}\" had succeeded").into());
+            }
+        }
+        let kinds = places.iter().filter_map(|place| place.split(' ').next()).collect::<BTreeSet<_>>();
+        self.say(&format!("an engine died {} times, after events of {} kinds: {kinds:?}", places.len(), kinds.len()));
+        Ok(places.len() as u64)
+    }
+
+    fn places(&self) -> PathBuf {
+        self.folder.join("places")
     }
 
     fn kill(&self, engine: Engine, when: &str) -> Result<()> {

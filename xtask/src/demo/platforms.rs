@@ -79,6 +79,9 @@ impl Platforms {
             password = self.old.password()
         ))?;
         self.load_file(&demo.root.join("examples/move-classic/schema.sql"))?;
+        if demo.few_tables {
+            self.load_file(&demo.root.join("xtask/src/demo/few.sql"))?;
+        }
         demo.check_interrupted()?;
         ledger::prepare(&self.old.address(), &self.ledger)?;
         let mut prepare = self.sysbench.command(&self.old.address(), "prepare")?;
