@@ -31,4 +31,4 @@ pub mod watchdog;
 
 pub use drive::{Control, Drive, End, Engine};
 pub use journal::Broken;
-pub use shared::{Fault, Observer, Options, Ports};
+pub use shared::{Due, Fault, Observer, Options, Ports};
