@@ -8,6 +8,7 @@ mod error;
 mod exit;
 mod print;
 mod project;
+mod survival;
 mod ui;
 mod wire;
 mod world;
