@@ -103,6 +103,9 @@ pub(crate) struct ResumeArgs {
     /// Who decides, for the receipt; the operating system's account is recorded beside it
     #[arg(long = "as", value_name = "NAME")]
     pub(crate) actor: Option<String>,
+    /// Open windows even where commands and watchdogs end with this engine, as in a systemd service
+    #[arg(long)]
+    pub(crate) accept: bool,
     /// Go on in the background
     #[arg(long)]
     pub(crate) detach: bool,

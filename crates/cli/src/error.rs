@@ -59,6 +59,8 @@ kinds! {
     EngineStopped = "P0013", Store;
     /// An engine or its watchdog cannot be started on this machine.
     EngineNotStarted = "P0014", Store;
+    /// Whoever ends this engine would end its commands and watchdogs too, and the runbook has windows.
+    WouldNotSurvive = "P0015", Wrong;
 
     /// No run has that name, or several.
     UnknownRun = "P0020", Wrong;

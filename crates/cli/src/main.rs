@@ -9,6 +9,7 @@ mod exit;
 mod fault;
 mod print;
 mod project;
+mod survival;
 mod ui;
 mod wire;
 mod world;

@@ -4,11 +4,12 @@
 
 use crate::error::{CliError, Kind};
 use crate::project::{self, Snapshot, SourceFile};
+use crate::survival::Survival;
 use crate::world::{SystemClock, WatchdogProcesses};
-use piton_core::event::RunStarted;
+use piton_core::event::{FORMAT, RunStarted};
 use piton_core::ids::RunId;
-use piton_core::ports::{Clock, Program, Store as _};
-use piton_core::record::open_all;
+use piton_core::ports::{Clock, Store as _};
+use piton_core::record::{Record, Sealed, open_all};
 use piton_core::{Event, RunState};
 use piton_engine::{Observer, Options, Ports};
 use piton_lang::Runbook;
@@ -27,6 +28,7 @@ pub(crate) struct Wire {
     pub(crate) clock: Arc<SystemClock>,
     /// This binary.
     pub(crate) program: PathBuf,
+    pub(crate) survival: Survival,
 }
 
 impl Wire {
@@ -34,7 +36,8 @@ impl Wire {
     pub(crate) fn open() -> Result<Self, CliError> {
         let home = home()?;
         let store = Arc::new(SqliteStore::open(&home)?);
-        Ok(Self { home, store, clock: Arc::new(SystemClock::new()), program: PathBuf::from(OWN_BINARY) })
+        let (clock, survival) = (Arc::new(SystemClock::new()), Survival::of_this_process());
+        Ok(Self { home, store, clock, program: PathBuf::from(OWN_BINARY), survival })
     }
 
     pub(crate) fn options(&self) -> Options {
@@ -49,7 +52,12 @@ impl Wire {
         let clock: Arc<dyn Clock> = self.clock.clone();
         let processes = Processes::new(Config::new(supervisor, vault.clone()));
         let executor = Arc::new(piton_steps::Executors::new(vault.clone(), clock.clone(), processes));
-        let watchdogs = WatchdogProcesses { program: self.program.clone(), home: self.home.clone(), run_dir };
+        let watchdogs = WatchdogProcesses {
+            program: self.program.clone(),
+            home: self.home.clone(),
+            run_dir,
+            survival: self.survival.clone(),
+        };
         Ok(Ports {
             store: self.store.clone(),
             side_logs: self.store.clone(),
@@ -62,7 +70,7 @@ impl Wire {
     }
 
     /// The run's program, from its snapshot, which is written out where its scripts run from.
-    pub(crate) fn program_of(&self, run: &RunId, started: &RunStarted) -> Result<Arc<dyn Program>, CliError> {
+    pub(crate) fn program_of(&self, run: &RunId, started: &RunStarted) -> Result<Arc<Runbook>, CliError> {
         let files: Vec<SourceFile> = self.store.sources(run)?;
         project::materialise(&self.store.run_dir(run), &files).map_err(|error| {
             CliError::new(Kind::StoreUnavailable, "the run's sources cannot be written out").source(error)
@@ -76,15 +84,34 @@ impl Wire {
     /// A run's state, read from its journal.
     pub(crate) fn state(&self, run: &RunId) -> Result<RunState, CliError> {
         let mut state = RunState::default();
-        for record in open_all(&self.store.read(run, 0)?)? {
+        for record in self.records(run)? {
             state.apply(&record);
         }
         Ok(state)
     }
 
+    /// A run's journal from its record after `seq` on, unless a newer version of Piton wrote it: what that meant by an
+    /// event is not guessed.
+    pub(crate) fn journal(&self, run: &RunId, seq: u64) -> Result<Vec<Sealed>, CliError> {
+        let sealed = self.store.read(run, seq)?;
+        let first = sealed.first().filter(|first| first.seq == 1);
+        match first.and_then(|first| format_of(&first.body)).filter(|format| *format > FORMAT.into()) {
+            Some(format) => {
+                let message = format!("the journal of run {run} was written by a newer version of Piton");
+                Err(CliError::new(Kind::StoreUnreadable, message)
+                    .hint(format!("its format is {format}, this version knows up to {FORMAT}: use that version")))
+            }
+            None => Ok(sealed),
+        }
+    }
+
+    pub(crate) fn records(&self, run: &RunId) -> Result<Vec<Record>, CliError> {
+        Ok(open_all(&self.journal(run, 0)?)?)
+    }
+
     /// How a run was started.
     pub(crate) fn started(&self, run: &RunId) -> Result<RunStarted, CliError> {
-        let first = open_all(&self.store.read(run, 0)?)?.into_iter().next();
+        let first = self.records(run)?.into_iter().next();
         match first.map(|record| record.event) {
             Some(Event::RunStarted(started)) => Ok(*started),
             _ => Err(CliError::new(
@@ -94,6 +121,12 @@ impl Wire {
             .hint("start the runbook again; nothing of this run was done")),
         }
     }
+}
+
+/// The format that a journal's first record names, whatever else stands in it.
+fn format_of(body: &str) -> Option<u64> {
+    let first: serde_json::Value = serde_json::from_str(body).ok()?;
+    first.get("run_started")?.get("format")?.as_u64()
 }
 
 fn home() -> Result<PathBuf, CliError> {

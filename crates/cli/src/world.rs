@@ -2,6 +2,7 @@
 //!
 //! Owns the system's answers behind `core`'s ports. Never decides anything.
 
+use crate::survival::{ACCEPT_VARIABLE, Survival};
 use piton_core::ids::{Actor, EngineId, RunId};
 use piton_core::ports::{Clock, Watchdog, Watchdogs};
 use piton_core::record::Moment;
@@ -73,6 +74,7 @@ pub(crate) struct WatchdogProcesses {
     pub(crate) program: PathBuf,
     pub(crate) home: PathBuf,
     pub(crate) run_dir: PathBuf,
+    pub(crate) survival: Survival,
 }
 
 /// Told through its standard input: the boot-time clock of the deadline, 0 for none; `DISMISS` to go.
@@ -80,6 +82,9 @@ pub(crate) const DISMISS: u64 = u64::MAX;
 
 impl Watchdogs for WatchdogProcesses {
     fn start(&self, run: &RunId) -> Result<Box<dyn Watchdog>, String> {
+        if let Some(why) = self.survival.refusal() {
+            return Err(format!("it would not outlive this engine: {why}; if that may happen, go on with --accept"));
+        }
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.run_dir.join("watchdog.log"));
         let log = log.map_err(|error| format!("its log cannot be opened: {error}"))?;
         let mut child = Command::new(&self.program)
@@ -88,6 +93,8 @@ impl Watchdogs for WatchdogProcesses {
             .arg(run.as_str())
             .arg(std::process::id().to_string())
             .env("PITON_HOME", &self.home)
+            // It takes over an open window, wherever that is.
+            .env(ACCEPT_VARIABLE, "1")
             // A fault that struck the engine is not meant for who takes over.
             .env_remove(crate::fault::CRASH_AFTER)
             .env_remove(crate::fault::STOP_AFTER)

@@ -67,6 +67,7 @@ fn piton(dir: &Path, args: &[&str]) -> Child {
         .args(args)
         .current_dir(dir)
         .env("PITON_HOME", dir.join("home"))
+        .env("PITON_ACCEPT", "1")
         .stdin(Stdio::null())
         .stdout(fs::File::options().create(true).append(true).open(dir.join("out.txt")).unwrap())
         .stderr(fs::File::options().create(true).append(true).open(dir.join("err.txt")).unwrap())
@@ -127,6 +128,7 @@ fn run_exists(dir: &Path) -> bool {
         .args(["show", "@last", "--json"])
         .current_dir(dir)
         .env("PITON_HOME", dir.join("home"))
+        .env("PITON_ACCEPT", "1")
         .output()
         .unwrap();
     serde_json::from_slice::<serde_json::Value>(&output.stdout).is_ok_and(|show| show["journal"]["records"] != 0)

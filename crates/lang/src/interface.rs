@@ -14,11 +14,11 @@ use crate::session::Session;
 use piton_core::Value;
 use piton_core::request::FieldType;
 use piton_core::value::Definition;
-use starlark::docs::{DocFunction, DocItem, DocMember};
+use starlark::docs::{DocFunction, DocItem, DocMember, DocStringKind};
 use starlark::environment::Module;
 use starlark::eval::Evaluator;
 use starlark::syntax::AstModule;
-use starlark::syntax::ast::{AstNoPayload, DefP, Parameter, Stmt};
+use starlark::syntax::ast::{AstLiteral, AstNoPayload, AstStmt, DefP, Expr, Parameter, Stmt};
 use starlark::values::typing::TypeCompiled;
 use starlark::values::{Heap, Value as Live};
 use std::collections::BTreeMap;
@@ -60,7 +60,7 @@ pub(crate) fn read(loaded: &Loaded, file: &str) -> Result<Interface, Diagnostics
             .help("a runbook starts with `def main(...)`; its parameters are what a run is given")
             .into());
     };
-    let docs = documentation(loaded, file);
+    let docs = documentation(loaded, file, def);
     let mut interface = Interface { definitions: loaded.registry.definitions_by_name(), ..Interface::default() };
     words(&mut interface, loaded, file, &docs);
     let mut wrong = Diagnostics::default();
@@ -121,7 +121,7 @@ pub(crate) fn read(loaded: &Loaded, file: &str) -> Result<Interface, Diagnostics
 type Def = DefP<AstNoPayload>;
 
 fn main_of(ast: &AstModule) -> Option<(&Def, starlark::codemap::Span)> {
-    fn find(stmt: &starlark::syntax::ast::AstStmt) -> Option<(&Def, starlark::codemap::Span)> {
+    fn find(stmt: &AstStmt) -> Option<(&Def, starlark::codemap::Span)> {
         match &stmt.node {
             Stmt::Def(def) if def.name.ident == "main" => Some((def, def.name.span)),
             Stmt::Statements(all) => all.iter().find_map(find),
@@ -131,12 +131,42 @@ fn main_of(ast: &AstModule) -> Option<(&Def, starlark::codemap::Span)> {
     find(ast.statement())
 }
 
-fn documentation(loaded: &Loaded, file: &str) -> Option<DocFunction> {
-    let main = loaded.registry.value(&Definition { file: file.to_owned(), name: "main".to_owned() })?;
-    match main.value().documentation() {
-        DocItem::Member(DocMember::Function(docs)) => Some(docs),
+fn documentation(loaded: &Loaded, file: &str, main: &Def) -> Option<DocFunction> {
+    let frozen = loaded.registry.value(&Definition { file: file.to_owned(), name: "main".to_owned() })?;
+    let DocItem::Member(DocMember::Function(docs)) = frozen.value().documentation() else { return None };
+    let Some(text) = docstring(&main.body) else { return Some(docs) };
+    let mut docs =
+        DocFunction::from_docstring(DocStringKind::Starlark, docs.params, docs.ret.typ, Some(&args_apart(text)));
+    docs.docs = docs.docs.filter(|docs| docs.summary != NO_SUMMARY);
+    Some(docs)
+}
+
+/// Stands where a docstring has no words before its `Args:`.
+const NO_SUMMARY: &str = "-";
+
+/// The text that a function's body begins with.
+fn docstring(body: &AstStmt) -> Option<&str> {
+    match &body.node {
+        Stmt::Statements(all) => docstring(all.first()?),
+        Stmt::Expression(expr) => match &expr.node {
+            Expr::Literal(AstLiteral::String(text)) => Some(&text.node),
+            _ => None,
+        },
         _ => None,
     }
+}
+
+/// The docstring with its `Args:` in a paragraph that is not the first: there alone the language's crate finds it.
+fn args_apart(text: &str) -> String {
+    let mut apart = String::new();
+    for line in text.split_inclusive('\n') {
+        if matches!(line.trim(), "Args:" | "Arguments:") {
+            apart.push_str(if apart.trim().is_empty() { NO_SUMMARY } else { "" });
+            apart.push_str("\n\n");
+        }
+        apart.push_str(line);
+    }
+    apart
 }
 
 fn words(interface: &mut Interface, loaded: &Loaded, file: &str, docs: &Option<DocFunction>) {

@@ -95,6 +95,11 @@ impl Runbook {
         scripts
     }
 
+    /// Whether a run of it may open a window.
+    pub fn has_windows(&self) -> bool {
+        self.loaded.sources.values().any(|source| crate::check::names_builtin(&source.ast, "window"))
+    }
+
     /// The runbook as a page.
     pub fn docs_markdown(&self) -> String {
         crate::docs::page(&self.interface, &self.file)

@@ -215,6 +215,24 @@ fn given_parameters_reach_main_and_the_rest_have_their_defaults() {
 }
 
 #[test]
+fn parameters_keep_their_words_wherever_args_stands() {
+    for (docstring, summary) in [
+        ("\n    Args:\n      service: which one\n      count: how many\n    ", None),
+        ("Args:\n      service: which one\n      count: how many\n    ", None),
+        ("Moves.\n    Args:\n      service: which one\n      count: how many\n    ", Some("Moves.")),
+        ("\n    Moves.\n\n    Args:\n      service: which one\n      count: how\n        many\n    ", Some("Moves.")),
+        ("Moves.\n\n    Arguments:\n        service: which one\n        count: how many", Some("Moves.")),
+    ] {
+        let source = format!("def main(service: str, count: int):\n    \"\"\"{docstring}\"\"\"\n    return service\n");
+        let runbook = support::load(&source).unwrap_or_else(|wrong| panic!("{wrong}"));
+        let interface = runbook.interface();
+        let docs: Vec<_> = interface.params.iter().map(|param| param.doc.as_deref()).collect();
+        assert_eq!(docs, [Some("which one"), Some("how many")], "{source}");
+        assert_eq!((interface.summary.as_deref(), interface.details.as_deref()), (summary, None), "{source}");
+    }
+}
+
+#[test]
 fn a_runbook_without_words_has_its_files_name() {
     let runbook = support::load("def main():\n    pass\n").unwrap_or_else(|wrong| panic!("{wrong}"));
     expect![[r#"

@@ -68,6 +68,40 @@ def main(name: str, n: int):
 }
 
 #[test]
+fn a_number_put_into_sql_is_none_of_its_dangers() {
+    check(
+        r#"
+def main(name: str, n: int):
+    step("a", query("u", "select date_format(x, '%d') from t"))
+    step("b", query("u", "select date_format(x, '%%Y-%%m-%%d') from %s limit %d" % (ident(name), n)))
+    step("c", query("u", "select 1 limit %d" % n))
+    step("d", sh("date +%%d; sleep %f" % n, reads = True))
+    step("e", query("u", "select date_format(x, '%%d'), '%s' from t limit %d" % (name, n)))
+    step("f", query("u", "select %d, %s" % (n, name)))
+    step("g", query("u", "select '%%%s'" % name))
+"#,
+        expect![[r#"
+            warning: SQL is put together from data that is not quoted
+             ┌─ main.star:6:82
+            6│     step("e", query("u", "select date_format(x, '%%d'), '%s' from t limit %d" % (name, n)))
+             │                                                                                  ^^^^
+             = help: a quote in the data would change what runs: use params=, ident(...) or literal(...)
+
+            warning: SQL is put together from data that is not quoted
+             ┌─ main.star:7:48
+            7│     step("f", query("u", "select %d, %s" % (n, name)))
+             │                                                ^^^^
+             = help: a quote in the data would change what runs: use params=, ident(...) or literal(...)
+
+            warning: SQL is put together from data that is not quoted
+             ┌─ main.star:8:44
+            8│     step("g", query("u", "select '%%%s'" % name))
+             │                                            ^^^^
+             = help: a quote in the data would change what runs: use params=, ident(...) or literal(...)"#]],
+    );
+}
+
+#[test]
 fn a_write_that_a_crash_leaves_open_is_told() {
     check(
         r#"

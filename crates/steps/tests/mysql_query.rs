@@ -140,6 +140,9 @@ fn a_query_cannot_write_by_any_way_we_know() {
         "create temporary table x (a int)",
         "select * from t for update",
         "analyze delete from t",
+        "analyze format=json delete from t",
+        "select 1 from t lock in share mode",
+        "xa start 'x'",
         "explain delete from t; delete from t",
     ] {
         assert!(world.query(&url, text, &[]).is_err(), "{text}");
@@ -158,6 +161,11 @@ fn statements_that_read_without_a_transaction_work() {
         "show all slaves status",
         "show binary logs",
         "checksum table t",
+        "xa recover",
+        "values (1)",
+        "analyze format=json select * from t",
+        "help 'select'",
+        "with a as (select 1) select * from a",
         "show create table t",
         "describe t",
         "explain select * from t",

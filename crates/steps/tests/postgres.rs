@@ -104,6 +104,9 @@ fn a_query_is_bounded_and_cannot_write() {
         "delete from account",
         "with gone as (delete from account returning 1) select * from gone",
         "explain analyze delete from account",
+        "explain (analyze) insert into account values (9, 9)",
+        "select * from account for update",
+        "select 1 as a into x",
         "select 1; delete from account",
         "select nextval('x')",
         "create temp table x (a int)",
@@ -111,7 +114,15 @@ fn a_query_is_bounded_and_cannot_write() {
     ] {
         assert!(world.query(&url, text, &[]).is_err(), "{text}");
     }
-    for text in ["show max_connections", "explain select 1", "table account", "values (1)", "select pg_backend_pid()"] {
+    for text in [
+        "show max_connections",
+        "explain select 1",
+        "explain delete from account",
+        "explain (analyze) select 1",
+        "table account",
+        "values (1)",
+        "select pg_backend_pid()",
+    ] {
         world.query(&url, text, &[]).unwrap_or_else(|failure| panic!("{text}: {failure}"));
     }
     assert_eq!(amounts(&world, &url), Value::str("100,100"));

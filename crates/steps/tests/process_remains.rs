@@ -248,11 +248,12 @@ fn an_engine_killed_at_any_instant_leaves_nothing_unknown() {
     assert!(!seen.is_empty());
 }
 
-/// Takes as long as a supervisor's own last resort, so it is not among those that always run.
 #[test]
-#[ignore = "waits 20 s"]
 fn a_supervisor_that_does_not_obey_is_killed() {
-    let world = World::with(|config| config.grace = Duration::from_millis(100));
+    let world = World::with(|config| {
+        config.grace = Duration::from_millis(100);
+        config.stubborn = Duration::from_millis(300);
+    });
     let cancel = Cancel::new();
     let ready = world.prepare(&sh("echo begun; sleep 1000"), &world.context(1));
     let waiter = std::thread::spawn({

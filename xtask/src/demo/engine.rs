@@ -99,6 +99,8 @@ impl<'a> Piton<'a> {
             binary: binaries.piton.clone(),
             environment: vec![
                 ("PITON_HOME", home.display().to_string()),
+                // Where the demo is started by a service, its windows are meant all the same.
+                ("PITON_ACCEPT", "1".to_owned()),
                 ("DEMO_SOURCE", platforms.old.url(SCHEMA)),
                 ("DEMO_TARGET", platforms.new.url(SCHEMA)),
                 ("DEMO_APPLICATION", platforms.application_url()),

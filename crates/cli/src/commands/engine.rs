@@ -4,13 +4,13 @@
 
 use crate::error::{CliError, Kind};
 use crate::exit::Exit;
+use crate::survival::ACCEPT_VARIABLE;
 use crate::ui::Screen;
 use crate::wire::Wire;
 use crate::world;
 use piton_core::event::{Attach, RunStarted};
 use piton_core::ids::{Actor, RunId};
 use piton_core::ports::{Lease, LeaseOutcome, Program, Store as _};
-use piton_core::record::open_all;
 use piton_engine::{Control, Drive, Engine, Options};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -45,9 +45,12 @@ pub(crate) enum Waiting {
 pub(crate) fn run(run: &str) -> Result<Exit, CliError> {
     // A session of its own: no terminal's signals reach it. It fails where this process leads one already, as it should.
     let _ = rustix::process::setsid();
-    let wire = Wire::open()?;
+    let mut wire = Wire::open()?;
     let run = wire.store.find(run)?.id;
     let lease = take_lease(&wire, &run)?;
+    // What is open must be finished or taken back, here as anywhere.
+    let open = wire.state(&run)?.open_window().is_some();
+    wire.survival.accept(open);
     drive_existing(&wire, lease, Attach::Resumed, None, Waiting::Leaves, Arc::new(Screen::plain()))
 }
 
@@ -113,7 +116,7 @@ pub(crate) fn drive(wire: &Wire, driven: Driven, screen: Arc<Screen>) -> Result<
     let leave_when_waiting = waiting == Waiting::Leaves;
     // What came before this engine is shown as state; a watchdog has more urgent things to do.
     if start.is_none() && attach != Attach::TookOver {
-        screen.recall(&open_all(&wire.store.read(&run, 0)?)?);
+        screen.recall(&wire.records(&run)?);
     }
     let ports = wire.ports(&run, &root, screen.clone())?;
     let engine = Engine::attach(Drive {
@@ -171,7 +174,11 @@ pub(crate) fn spawn_detached(wire: &Wire, run: &RunId) -> Result<(), CliError> {
     };
     let log_path = wire.store.run_dir(run).join("engine.log");
     let log = OpenOptions::new().create(true).append(true).open(&log_path).map_err(cannot)?;
-    let mut child = Command::new(&wire.program)
+    let mut command = Command::new(&wire.program);
+    if wire.survival.accepted() {
+        command.env(ACCEPT_VARIABLE, "1");
+    }
+    let mut child = command
         .arg0("piton")
         .arg("__engine")
         .arg(run.as_str())

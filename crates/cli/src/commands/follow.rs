@@ -55,7 +55,7 @@ impl<'a> Reader<'a> {
             return Ok(Vec::new());
         }
         let mut records = Vec::new();
-        for sealed in self.wire.store.read(&self.run, self.seq)? {
+        for sealed in self.wire.journal(&self.run, self.seq)? {
             let record = sealed.open(self.head, self.seq + 1)?;
             (self.seq, self.head) = (record.seq, record.hash);
             records.push(record);

@@ -16,7 +16,7 @@ use crate::wire::Wire;
 use piton_core::event::{Event, Handle, Stored};
 use piton_core::ids::RunId;
 use piton_core::ports::Store as _;
-use piton_core::record::{Record, open_all};
+use piton_core::record::Record;
 use piton_core::{Outcome, Path};
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -40,7 +40,7 @@ pub(crate) fn run(args: LogsArgs) -> Result<Exit, CliError> {
             log.story.state.status()
         })?;
     } else {
-        log.see(&open_all(&wire.store.read(&run, 0)?)?);
+        log.see(&wire.records(&run)?);
     }
     log.pump(true);
     log.not_supervised(&run);

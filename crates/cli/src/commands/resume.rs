@@ -18,7 +18,7 @@ use piton_core::state::{Phase, Step};
 use piton_core::{Path, RunState};
 
 pub(crate) fn run(args: ResumeArgs) -> Result<Exit, CliError> {
-    let wire = Wire::open()?;
+    let mut wire = Wire::open()?;
     let found = wire.store.find(&args.run)?;
     let run = found.id;
     let state = wire.state(&run)?;
@@ -34,6 +34,11 @@ pub(crate) fn run(args: ResumeArgs) -> Result<Exit, CliError> {
     if driven && messages.is_empty() {
         return Err(CliError::new(Kind::RunBusy, format!("an engine drives run {run} already"))
             .hint(format!("follow it: piton watch {}", run.short())));
+    }
+    if !driven {
+        wire.survival.accept(args.accept);
+        wire.survival.check(&*wire.program_of(&run, &wire.started(&run)?)?, Some(&state))?;
+        wire.survival.accept(state.open_window().is_some());
     }
     let mut reader = Reader::new(&wire, &run);
     reader.next()?;

@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// `run`'s own flags; a parameter of one of these names is given as `--param NAME=VALUE`.
-const OWN_FLAGS: [&str; 5] = ["json", "detach", "as", "param", "help"];
+const OWN_FLAGS: [&str; 6] = ["json", "detach", "as", "accept", "param", "help"];
 
 pub(crate) fn run(args: RunArgs) -> Result<Exit, CliError> {
     let Some(file) = runbook_among(&args.rest) else {
@@ -41,7 +41,9 @@ pub(crate) fn run(args: RunArgs) -> Result<Exit, CliError> {
     let params = params_of(&runbook, &matches)?;
     let by = world::actor(matches.get_one::<String>("as").map(String::as_str));
 
-    let wire = Wire::open()?;
+    let mut wire = Wire::open()?;
+    wire.survival.accept(matches.get_flag("accept"));
+    wire.survival.check(&runbook, None)?;
     let sources: Vec<String> = runbook.sources().map(|(path, _)| path.to_owned()).collect();
     let files = tree.snapshot(&sources, &runbook.scripts())?;
     let id = RunId::from_random(world::random() as u64);
@@ -138,6 +140,12 @@ fn own_flags(command: Command) -> Command {
                 .long("as")
                 .value_name("NAME")
                 .help("Who starts it, for the receipt; the operating system's account is recorded beside it"),
+        )
+        .arg(
+            Arg::new("accept")
+                .long("accept")
+                .action(ArgAction::SetTrue)
+                .help("Open windows even where commands and watchdogs end with this engine, as in a systemd service"),
         )
         .arg(
             Arg::new("param")

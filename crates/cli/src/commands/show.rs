@@ -14,7 +14,6 @@ use crate::ui::text::{date, printable};
 use crate::wire::Wire;
 use piton_core::ids::EngineId;
 use piton_core::ports::{Clock as _, Store as _};
-use piton_core::record::open_all;
 use piton_core::state::Status;
 
 /// Columns where standard output is no terminal.
@@ -23,7 +22,7 @@ const COLUMNS: usize = 160;
 pub(crate) fn run(args: ShowArgs) -> Result<Exit, CliError> {
     let wire = Wire::open()?;
     let found = wire.store.find(&args.run)?;
-    let story = Story::of(&open_all(&wire.store.read(&found.id, 0)?)?);
+    let story = Story::of(&wire.records(&found.id)?);
     if story.state.started.is_none() {
         // Started and killed before the first record.
         wire.started(&found.id)?;

@@ -154,6 +154,7 @@ fn help_and_version_are_no_errors() {
           --json                One JSON record per line on standard output
           --detach              Go on in the background
           --as <NAME>           Who starts it, for the receipt; the operating system's account is recorded beside it
+          --accept              Open windows even where commands and watchdogs end with this engine, as in a systemd service
           --param <NAME=VALUE>  A parameter whose name is a flag of piton's own
       -h, --help                Print help
 

@@ -7,8 +7,11 @@
 mod place;
 
 mod calls;
+mod faults;
 mod holds;
 mod hostile;
 mod looking;
 mod people;
 mod receipts;
+mod survival;
+mod wrong;

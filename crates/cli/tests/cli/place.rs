@@ -72,6 +72,8 @@ impl Place {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.dir.path())
             .env("PITON_HOME", self.home())
+            // Where the tests are started by a service, windows are meant all the same.
+            .env("PITON_ACCEPT", "1")
             .env("USER", "ada")
             .env("TZ", "UTC")
             .stdin(Stdio::null())

@@ -41,7 +41,9 @@ impl World {
 
     pub(crate) fn command<S: AsRef<std::ffi::OsStr>>(&self, args: &[S]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_piton"));
-        command.args(args).current_dir(&self.dir).env("PITON_HOME", self.dir.join("home")).stdin(Stdio::null());
+        command.args(args).current_dir(&self.dir).env("PITON_HOME", self.dir.join("home"));
+        // Where the tests are started by a service, windows are meant all the same.
+        command.env("PITON_ACCEPT", "1").stdin(Stdio::null());
         command
     }
 

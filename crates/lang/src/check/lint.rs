@@ -45,7 +45,9 @@ fn unquoted<'a>(file: &File<'a>, expr: &'a AstExpr) -> Option<&'a AstExpr> {
     match &expr.node {
         Expr::Literal(AstLiteral::String(_) | AstLiteral::Int(_)) => None,
         Expr::Op(a, BinOp::Add, b) => unquoted(file, a).or_else(|| unquoted(file, b)),
-        Expr::Op(format, BinOp::Percent, values) => unquoted(file, format).or_else(|| unquoted(file, values)),
+        Expr::Op(format, BinOp::Percent, values) => {
+            unquoted(file, format).or_else(|| texts(format, values).into_iter().find_map(|part| unquoted(file, part)))
+        }
         Expr::Tuple(parts) | Expr::List(parts) => parts.iter().find_map(|part| unquoted(file, part)),
         Expr::FString(text) => text.expressions.iter().find_map(|part| unquoted(file, part)),
         Expr::If(parts) => unquoted(file, &parts.1).or_else(|| unquoted(file, &parts.2)),
@@ -61,6 +63,19 @@ fn unquoted<'a>(file: &File<'a>, expr: &'a AstExpr) -> Option<&'a AstExpr> {
         Expr::Identifier(name) if name.node.ident.chars().all(|c| !c.is_lowercase()) => None,
         _ => Some(expr),
     }
+}
+
+/// The values that `format % values` may turn into any text. What goes into `%d` and its like is a number, or an error.
+fn texts<'a>(format: &AstExpr, values: &'a AstExpr) -> Vec<&'a AstExpr> {
+    let values: Vec<&AstExpr> = match &values.node {
+        Expr::Tuple(parts) => parts.iter().collect(),
+        _ => vec![values],
+    };
+    let Some(format) = literal(format) else { return values };
+    // `%%` is a percent sign and takes no value.
+    let directives = format.split("%%").flat_map(|text| text.split('%').skip(1));
+    let mut numbers = directives.map(|directive| directive.starts_with(['d', 'i', 'o', 'x', 'X', 'e', 'f', 'g']));
+    values.into_iter().filter(|_| !numbers.next().unwrap_or(false)).collect()
 }
 
 fn named<'a>(call: &Call<'a>, option: &str) -> Option<&'a AstExpr> {

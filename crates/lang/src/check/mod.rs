@@ -162,6 +162,18 @@ fn expressions<'a>(stmt: &'a AstStmt, visit: &mut dyn FnMut(&'a AstExpr)) {
     stmt.visit_expr(|expr| inner(expr, visit));
 }
 
+/// Whether a file names this built-in anywhere: to call it, or to hand it on.
+pub(crate) fn names_builtin(ast: &AstModule, builtin: &str) -> bool {
+    let file = File::new(ast);
+    let mut named = false;
+    expressions(ast.statement(), &mut |expr| {
+        if let Expr::Identifier(name) = &expr.node {
+            named |= name.node.ident == builtin && !file.own.contains(builtin);
+        }
+    });
+    named
+}
+
 /// A syntax error, with the way to write what other languages have and this one has not.
 pub(crate) fn syntax(error: &starlark::Error) -> Diagnostic {
     let diagnostic = explain(error);

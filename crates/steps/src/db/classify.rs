@@ -1,29 +1,9 @@
-//! What a statement is, as far as its first words tell: does it only read, does it meddle with the transaction.
+//! What `sql` refuses, as far as a statement's first words tell: what meddles with the transaction.
 //!
-//! Owns the lists. They are lists of what is let through to `query`, and of what is refused in `sql`: whatever nobody
-//! thought of is refused the first and sent to the server, outside any promise, in the second.
+//! Owns the lists. Whatever nobody thought of is sent to the server, outside any promise. What `query` lets through
+//! stands in `reads`.
 
 use super::lexer::{Dialect, Statement, Token};
-
-/// Whether `query` may send it; else why not.
-pub(crate) fn reads(dialect: Dialect, statement: &Statement) -> Result<(), String> {
-    let first = statement.word(0);
-    let known: &[&str] = match dialect {
-        Dialect::MySql => {
-            &["select", "with", "values", "table", "show", "describe", "desc", "explain", "checksum", "help", "analyze"]
-        }
-        Dialect::Postgres => &["select", "with", "values", "table", "show", "explain"],
-        // SQLite itself tells whether a statement writes.
-        Dialect::Sqlite => return Ok(()),
-    };
-    let writes_file = dialect == Dialect::MySql && (statement.has_word("outfile") || statement.has_word("dumpfile"));
-    let analyzes_table = first == "analyze" && !matches!(statement.word(1).as_str(), "select" | "with" | "format");
-    if !known.contains(&first.as_str()) || writes_file || analyzes_table {
-        let said = if first.is_empty() { "this".to_owned() } else { first.to_uppercase() };
-        return Err(format!("a query only reads, and {said} may do more"));
-    }
-    Ok(())
-}
 
 /// Statements that `sql` refuses, with the reason: the transaction is its own, and a server is not a client program.
 pub(crate) fn refused(dialect: Dialect, statement: &Statement) -> Result<(), String> {
@@ -85,32 +65,6 @@ mod tests {
 
     fn one(dialect: Dialect, text: &str) -> Statement {
         split(dialect, text).unwrap().remove(0)
-    }
-
-    #[test]
-    fn a_query_lets_through_what_reads() {
-        for text in [
-            "select 1",
-            "(select 1)",
-            "show slave status",
-            "checksum table t",
-            "analyze format=json select 1",
-            "with a as (select 1) select * from a",
-        ] {
-            assert_eq!(reads(Dialect::MySql, &one(Dialect::MySql, text)), Ok(()), "{text}");
-        }
-        for text in [
-            "delete from t",
-            "select 1 into outfile '/tmp/x'",
-            "analyze table t",
-            "set global x = 1",
-            "call p()",
-            "kill 7",
-            "'x'",
-        ] {
-            assert!(reads(Dialect::MySql, &one(Dialect::MySql, text)).is_err(), "{text}");
-        }
-        assert!(reads(Dialect::Postgres, &one(Dialect::Postgres, "describe t")).is_err());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod classify;
 mod lexer;
 mod params;
+mod reads;
 mod url;
 
 mod mark;
@@ -15,9 +16,10 @@ mod mysql;
 mod postgres;
 mod sqlite;
 
-pub(crate) use classify::{ends_with_the_step, reads, refused};
+pub(crate) use classify::{ends_with_the_step, refused};
 pub(crate) use lexer::{Dialect, Statement, split};
 pub(crate) use mark::Mark;
+pub(crate) use reads::reads;
 pub(crate) use session::{Effects, Read, Session, Work};
 
 use crate::db::session::Database;

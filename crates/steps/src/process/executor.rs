@@ -6,7 +6,7 @@ use super::attempt::Attempt;
 use super::command::{self, Opener, Terms};
 use super::pool::{Pool, Supervisor};
 use super::record::last_line;
-use super::remains::{self, STUBBORN};
+use super::remains::{self, Patience};
 use super::wire::{self, FromSupervisor, ToSupervisor};
 use piton_core::Action;
 use piton_core::action::Process;
@@ -22,6 +22,9 @@ use std::time::Duration;
 
 /// Between TERM and KILL, unless configured.
 const DEFAULT_GRACE: Duration = Duration::from_secs(5);
+
+/// What a supervisor may take beyond the grace, unless configured: it syncs outputs of up to a gigabyte before its record.
+const DEFAULT_STUBBORN: Duration = Duration::from_secs(20);
 
 /// Bytes kept of each output, unless configured. A command that says more is telling nobody.
 const DEFAULT_OUTPUT_BYTES: u64 = 1 << 30;
@@ -41,6 +44,8 @@ pub struct Config {
     pub supervisor: SupervisorCommand,
     /// Between TERM and KILL.
     pub grace: Duration,
+    /// Beyond the grace, until a supervisor that was told to end its command is killed with it.
+    pub stubborn: Duration,
     /// Bytes kept of each output.
     pub output_bytes: u64,
     pub opener: Arc<dyn Opener>,
@@ -48,7 +53,13 @@ pub struct Config {
 
 impl Config {
     pub fn new(supervisor: SupervisorCommand, opener: Arc<dyn Opener>) -> Self {
-        Self { supervisor, grace: DEFAULT_GRACE, output_bytes: DEFAULT_OUTPUT_BYTES, opener }
+        Self {
+            supervisor,
+            grace: DEFAULT_GRACE,
+            stubborn: DEFAULT_STUBBORN,
+            output_bytes: DEFAULT_OUTPUT_BYTES,
+            opener,
+        }
     }
 }
 
@@ -56,14 +67,14 @@ impl Config {
 pub struct Processes {
     pool: Arc<Pool>,
     opener: Arc<dyn Opener>,
-    grace: Duration,
+    patience: Patience,
     output_bytes: u64,
 }
 
 impl Processes {
     pub fn new(config: Config) -> Self {
-        let Config { supervisor, grace, output_bytes, opener } = config;
-        Self { pool: Pool::new(supervisor), opener, grace, output_bytes }
+        let Config { supervisor, grace, stubborn, output_bytes, opener } = config;
+        Self { pool: Pool::new(supervisor), opener, patience: Patience { grace, stubborn }, output_bytes }
     }
 
     /// Starts a spare supervisor in the background. Called when it is known that commands will follow.
@@ -78,19 +89,19 @@ impl Processes {
         let attempt = Attempt::create(context, again).map_err(|error| {
             Failure::new(FailureKind::Action, format!("the attempt's directory cannot be made: {error}"))
         })?;
-        let grace_ms = u64::try_from(self.grace.as_millis()).unwrap_or(u64::MAX);
+        let grace_ms = u64::try_from(self.patience.grace.as_millis()).unwrap_or(u64::MAX);
         let terms = Terms { grace_ms, output_bytes: self.output_bytes };
         let job = command::job(process, context, &attempt, self.opener.as_ref(), &terms)?;
         let job = wire::frame(&ToSupervisor::Run(Box::new(job)))
             .map_err(|error| Failure::new(FailureKind::Action, format!("the command cannot be sent: {error}")))?;
         let look = context.purpose == Purpose::Look;
-        Ok(Box::new(Ready { attempt, job, pool: self.pool.clone(), grace: self.grace, look }))
+        Ok(Box::new(Ready { attempt, job, pool: self.pool.clone(), patience: self.patience, look }))
     }
 
     /// What became of the attempt in this directory, below the run's. Blocks for seconds at most.
     pub fn remains(&self, dir: &str, context: &AttemptContext) -> Remains {
         match Attempt::of_handle(context, dir) {
-            Some(attempt) => remains::of(attempt, self.grace),
+            Some(attempt) => remains::of(attempt, self.patience),
             None => Remains::Unprovable(format!("\"{dir}\" is not the directory of an attempt")),
         }
     }
@@ -108,7 +119,7 @@ struct Ready {
     /// The framed message, secrets and all. Never written anywhere but into a supervisor's pipe.
     job: Vec<u8>,
     pool: Arc<Pool>,
-    grace: Duration,
+    patience: Patience,
     look: bool,
 }
 
@@ -152,7 +163,8 @@ impl Ready {
                 .pool
                 .take()
                 .map_err(|error| never_began(FailureKind::Action, format!("no supervisor can be started: {error}")))?;
-            match supervisor.run(&self.job, &self.attempt.id, cancel, self.grace + STUBBORN) {
+            let patience = self.patience.grace + self.patience.stubborn;
+            match supervisor.run(&self.job, &self.attempt.id, cancel, patience) {
                 Ok(FromSupervisor::Done { record, retires }) => {
                     let told = record.told(&self.attempt);
                     if retires {
@@ -187,7 +199,7 @@ impl Ready {
                 .hint("somebody or something killed it: look at the machine's log, also for its out-of-memory killer")
         };
         let unknown = |rest: &str| Err(ActionFailed { unknown: true, ..died(rest).into() });
-        Some(match remains::of(self.attempt.clone(), self.grace) {
+        Some(match remains::of(self.attempt.clone(), self.patience) {
             Remains::Exited(told) => told,
             Remains::NeverBegan => Err(ActionFailed { never_began: true, ..died("the command never began").into() }),
             Remains::Gone => unknown("what was left of the command was ended"),

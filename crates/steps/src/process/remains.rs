@@ -27,14 +27,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// While waiting for a living supervisor: its end is announced by its descriptor, the rest is looked at this often.
 const WAIT_SLICE_MS: u32 = 250;
 
-/// What a supervisor may take, beyond its grace, from TERM to its record; then it is killed.
-pub(super) const STUBBORN: Duration = Duration::from_secs(20);
-
-pub(super) fn of(attempt: Attempt, grace: Duration) -> Remains {
-    look(attempt, grace).unwrap_or_else(|error| Remains::Unprovable(format!("its traces cannot be read: {error}")))
+/// How long what is told to end may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// A command, between TERM and KILL.
+    pub(super) grace: Duration,
+    /// Its supervisor, beyond that grace, from TERM to its record; then it is killed.
+    pub(super) stubborn: Duration,
 }
 
-fn look(attempt: Attempt, grace: Duration) -> io::Result<Remains> {
+pub(super) fn of(attempt: Attempt, patience: Patience) -> Remains {
+    look(attempt, patience).unwrap_or_else(|error| Remains::Unprovable(format!("its traces cannot be read: {error}")))
+}
+
+fn look(attempt: Attempt, patience: Patience) -> io::Result<Remains> {
     let this_boot = attempt.is_of_this_boot()?;
     if let Some(record) = attempt.record()?
         && (this_boot || record.outputs_are_whole(&attempt)?)
@@ -67,7 +73,7 @@ fn look(attempt: Attempt, grace: Duration) -> io::Result<Remains> {
             // Whoever makes a claim writes it before anything else, so nothing else was done.
             None if !locked => return Ok(Remains::NeverBegan),
             Some(Claim::Supervisor { .. }) if !locked => {
-                return match ended(&attempt, grace)? {
+                return match ended(&attempt, patience.grace)? {
                     Ok(record) => exited(&attempt, &record),
                     Err(None) => Ok(Remains::Gone),
                     Err(Some(why)) => Ok(Remains::Unprovable(why)),
@@ -80,7 +86,7 @@ fn look(attempt: Attempt, grace: Duration) -> io::Result<Remains> {
                         supervisor: *process,
                         fd: Arc::new(fd),
                         lock,
-                        grace,
+                        patience,
                     })));
                 }
             }
@@ -124,7 +130,7 @@ struct Attached {
     fd: Arc<OwnedFd>,
     /// To see whether the supervisor still holds it.
     lock: File,
-    grace: Duration,
+    patience: Patience,
 }
 
 impl Running for Attached {
@@ -160,11 +166,11 @@ impl Attached {
             if asked.is_none() && cancel.fired() {
                 asked = Some(Instant::now());
             }
-            if asked.is_some_and(|at| at.elapsed() > self.grace + STUBBORN) {
+            if asked.is_some_and(|at| at.elapsed() > self.patience.grace + self.patience.stubborn) {
                 linux::signal(self.supervisor, Signal::KILL)?;
             }
         }
-        ended(&self.attempt, self.grace)
+        ended(&self.attempt, self.patience.grace)
     }
 
     /// Waits a while; true where the supervisor is dead or has let go of the attempt.
