@@ -187,6 +187,9 @@ pub struct EngineAttached {
     pub reason: Attach,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<Actor>,
+    /// Version of Piton that drives from here. Absent in journals of versions that did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub piton: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -111,7 +111,12 @@ impl Log {
 
     pub(crate) fn attach(&mut self, reason: Attach) -> &mut Self {
         let engine = EngineId { host: "ops1".into(), boot_id: "boot-a".into(), pid: 100 + self.fence as u32 };
-        self.add(Event::EngineAttached(EngineAttached { engine, reason, by: Some(actor("ada", 1000)) }))
+        self.add(Event::EngineAttached(EngineAttached {
+            engine,
+            reason,
+            by: Some(actor("ada", 1000)),
+            piton: Some("0.1.0".into()),
+        }))
     }
 
     /// The engine dies; the next one takes the lease.

@@ -29,6 +29,8 @@ pub struct Drive {
     pub engine: EngineId,
     pub attach: Attach,
     pub by: Option<Actor>,
+    /// Version of Piton, for the journal.
+    pub piton: String,
     /// The run's own directory, absolute.
     pub run_dir: PathBuf,
     /// The first record of a new run.
@@ -101,7 +103,12 @@ impl Engine {
         let root = PathBuf::from(&started.runbook.root);
         let journal = Journal::new(&drive.ports, drive.lease, state, &drive.options);
         let first = drive.start.map(|start| Event::RunStarted(Box::new(start)));
-        let attached = EngineAttached { engine: drive.engine, reason: drive.attach, by: drive.by };
+        let attached = EngineAttached {
+            engine: drive.engine,
+            reason: drive.attach,
+            by: drive.by,
+            piton: Some(drive.piton),
+        };
         journal.append(first.into_iter().chain([Event::EngineAttached(attached)]));
         journal.flush()?;
         let places = (run, drive.run_dir, root);

@@ -135,6 +135,7 @@ impl Sim {
             engine: EngineId { host: "sim".to_owned(), boot_id: clock.boot_id().to_owned(), pid: life },
             attach,
             by: Some(actor("ada", 1)),
+            piton: "0.0.0".to_owned(),
             run_dir: PathBuf::from("/run"),
             start: fresh.then(|| self.start()),
             options: Options { leave_when_waiting: self.leave, ..Options::default() },
