@@ -7,7 +7,7 @@ use crate::journal::Broken;
 use crate::shared::Shared;
 use piton_core::Path;
 use piton_core::RunState;
-use piton_core::decide::check_answer;
+use piton_core::decide::{check_answer, check_decision};
 use piton_core::event::{Decided, Event, PersonAnswered, UndoBegan, UndoReason};
 use piton_core::hold::{Choice, Decision, HoldReason};
 use piton_core::ids::Actor;
@@ -111,8 +111,7 @@ fn events_of(state: &RunState, entry: &InboxEntry) -> Result<Vec<Event>, String>
             Ok(vec![Event::PersonAnswered(Box::new(answered))])
         }
         InboxMessage::Decide { path, choice } => {
-            let step = state.steps.get(path).ok_or_else(|| format!("there is no step \"{path}\""))?;
-            check_choice(path, step, choice)?;
+            check_decision(state, path, choice)?;
             Ok(vec![decided(path, choice, decision)])
         }
         InboxMessage::RetryAll => {
@@ -144,21 +143,4 @@ fn decided(path: &Path, choice: &Choice, decision: &Decision) -> Event {
 fn retries_with_all(step: &Step) -> bool {
     step.undo.held.is_some()
         || matches!(&step.phase, Phase::Held(reason) if !matches!(reason, HoldReason::Unknown { .. } | HoldReason::Changed { .. }))
-}
-
-fn check_choice(path: &Path, step: &Step, choice: &Choice) -> Result<(), String> {
-    let flag = match choice {
-        Choice::Retry => "--retry",
-        Choice::Done => "--done",
-        Choice::NotDone => "--not-done",
-        Choice::Waive => "--waive",
-        Choice::Keep => "--keep",
-        Choice::Redo => "--redo",
-    };
-    let choices: &[&str] = match &step.phase {
-        _ if step.undo.held.is_some() => &["--retry"],
-        Phase::Held(reason) => reason.choices(),
-        _ => return Err(format!("\"{path}\" does not wait for a decision")),
-    };
-    if choices.contains(&flag) { Ok(()) } else { Err(format!("\"{path}\" takes {}, not {flag}", choices.join(" or "))) }
 }

@@ -228,7 +228,7 @@ fn a_person_decides_only_what_is_held_and_offered_and_shown() {
     let not_held = |log: &mut Log| {
         log.start("a").fail_retry_in("a", 5).choose("a", Choice::Waive);
     };
-    let because = "grace decided what was not theirs to decide: the step \"a\" does not wait for a decision";
+    let because = "grace decided what was not theirs to decide: \"a\" does not wait for a decision";
     assert_eq!(told(not_held), because);
     let not_offered = |log: &mut Log| {
         log.start("a").hold_failed("a").choose("a", Choice::Keep);
