@@ -6,12 +6,12 @@
 use crate::journal::{Broken, Journal};
 use crate::shared::{EVALUATION_STACK_BYTES, FLUSH_DELAY, Options, Ports, Shared};
 use crate::undo::Mode;
+use crate::windows::only_warns;
 use piton_core::event::{Attach, EngineAttached, Event, Finish, RunStarted, Stored, UndoBegan, UndoReason};
 use piton_core::hold::HoldReason;
 use piton_core::ids::{Actor, EngineId};
 use piton_core::ports::{Cancel, Lease, Program, Unwind};
 use piton_core::record::{Sealed, open_all};
-use piton_core::scope::{OnOver, ScopeKind};
 use piton_core::state::Phase;
 use piton_core::{Path, RunState, Value};
 use std::path::PathBuf;
@@ -256,9 +256,7 @@ impl Engine {
         let late = shared.journal.with(|state| {
             let window = state.open_window().filter(|window| !window.committed)?;
             let going_back = matches!(window.phase, piton_core::window::WindowPhase::GoingBack { .. });
-            let kind = state.scopes.get(&window.path).map(|scope| &scope.kind);
-            let only_warns = matches!(kind, Some(ScopeKind::Window { on_over: OnOver::Warn, .. }));
-            let over = !only_warns && window.until_going_back_us(now, boot_id) == 0;
+            let over = !only_warns(state, &window.path) && window.until_going_back_us(now, boot_id) == 0;
             let stopping = state.abort.is_some() || state.undoing.is_some() || state.is_held();
             (going_back || over || stopping).then(|| window.path.clone())
         });
