@@ -144,6 +144,10 @@ impl Shared {
         let mut context = self.context(about.path, numbers.generation, numbers.attempt, Purpose::Act);
         context.timeout = request.timeout;
         context.memory_bytes = request.memory_bytes;
+        if request.undo == UndoForm::Inverse {
+            // It looks at the former state and keeps it: a read, and like one after what it depends on.
+            self.journal.flush_own()?;
+        }
         let ready = self
             .ports
             .executor
