@@ -103,12 +103,8 @@ impl Engine {
         let root = PathBuf::from(&started.runbook.root);
         let journal = Journal::new(&drive.ports, drive.lease, state, &drive.options);
         let first = drive.start.map(|start| Event::RunStarted(Box::new(start)));
-        let attached = EngineAttached {
-            engine: drive.engine,
-            reason: drive.attach,
-            by: drive.by,
-            piton: Some(drive.piton),
-        };
+        let attached =
+            EngineAttached { engine: drive.engine, reason: drive.attach, by: drive.by, piton: Some(drive.piton) };
         journal.append(first.into_iter().chain([Event::EngineAttached(attached)]));
         journal.flush()?;
         let places = (run, drive.run_dir, root);
@@ -146,7 +142,8 @@ impl Engine {
         shared.read_inbox()?;
         self.go_on_after_pause();
         loop {
-            let seen = shared.changes();
+            let seen = shared.changes.seen();
+            shared.journal.check()?;
             if let Some(end) = self.take_care_of_the_past()? {
                 return Ok(end);
             }
@@ -164,10 +161,11 @@ impl Engine {
                         return Ok(end);
                     }
                     // What arrived meanwhile is looked at first: nobody else would wake the run for it.
-                    if shared.options.leave_when_waiting && !self.timer_pending() && shared.changes() == seen {
+                    if shared.options.leave_when_waiting && !self.timer_pending() && shared.changes.seen() == seen {
                         return Ok(End::Waiting);
                     }
-                    shared.wait_change(seen, self.until_next_timer());
+                    shared.reachable()?;
+                    shared.changes.wait(&*shared.ports.clock, seen, self.until_next_timer());
                 }
                 Err(unwind) => {
                     if let Some(end) = self.stopped(unwind)? {

@@ -25,7 +25,14 @@ impl Shared {
         callbacks: &mut dyn Callbacks,
     ) -> Result<Arc<Outcome>, Unwind> {
         let fingerprint = request.fingerprint();
-        let about = About { scope, path: &request.path, kind: request.ask.kind(), site: &request.site, fingerprint, effect: None };
+        let about = About {
+            scope,
+            path: &request.path,
+            kind: request.ask.kind(),
+            site: &request.site,
+            fingerprint,
+            effect: None,
+        };
         if scope.window().is_some() {
             let message = format!("{}: a window never waits for a person: ask before it opens", request.site);
             return Err(Unwind::Program(message));

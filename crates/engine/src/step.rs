@@ -161,7 +161,7 @@ impl Shared {
         };
         self.journal.append([Event::StepHeld(held)]);
         self.journal.flush()?;
-        self.notify();
+        self.changes.notify();
         Ok(Unwind::Held)
     }
 

@@ -26,7 +26,8 @@ const MIN_POLL_PAUSE: StdDuration = StdDuration::from_millis(5);
 impl Shared {
     pub(crate) fn run_wait(&self, scope: &Arc<Scope>, request: &WaitRequest) -> Result<(), Unwind> {
         let fingerprint = request.fingerprint();
-        let about = About { scope, path: &request.path, kind: StepKind::Wait, site: &request.site, fingerprint, effect: None };
+        let about =
+            About { scope, path: &request.path, kind: StepKind::Wait, site: &request.site, fingerprint, effect: None };
         let Some(due_at_us) = self.timer(about, request.duration)? else { return Ok(()) };
         self.journal.flush()?;
         let registered = self.register(about.path);
@@ -56,7 +57,14 @@ impl Shared {
         callbacks: &mut dyn Callbacks,
     ) -> Result<Arc<Outcome>, Unwind> {
         let fingerprint = request.fingerprint();
-        let about = About { scope, path: &request.path, kind: StepKind::Poll, site: &request.site, fingerprint, effect: Some(Effect::Read) };
+        let about = About {
+            scope,
+            path: &request.path,
+            kind: StepKind::Poll,
+            site: &request.site,
+            fingerprint,
+            effect: Some(Effect::Read),
+        };
         let Some(due_at_us) = self.timer(about, request.timeout)? else {
             let outcome = self.journal.with(|state| match state.steps.get(about.path).map(|step| &step.phase) {
                 Some(Phase::Succeeded { outcome, .. }) => Some(outcome.clone()),

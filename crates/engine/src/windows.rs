@@ -193,7 +193,7 @@ impl Shared {
             // If this flush fails, so does the next one, and that one is reported.
             let _ = self.journal.flush();
             self.cancel_within(path, &format!("the window goes back: {why}"));
-            self.notify();
+            self.changes.notify();
         }
     }
 
