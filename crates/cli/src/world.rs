@@ -12,6 +12,9 @@ use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
+/// What runs are started and driven by, in their journals.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// The machine's clocks.
 pub(crate) struct SystemClock {
     boot_id: String,

@@ -5,7 +5,7 @@
 //!
 //! Compatibility: journals outlive versions. Add variants and optional fields; never rename or reuse one.
 
-use crate::action::Action;
+use crate::action::{Action, Effect};
 use crate::digest::Digest;
 use crate::duration::Duration;
 use crate::hold::{Choice, Decision, HoldReason};
@@ -187,6 +187,9 @@ pub struct EngineAttached {
     pub reason: Attach,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<Actor>,
+    /// Version of Piton that drives from here. Absent in journals of versions that did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub piton: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -334,6 +337,10 @@ pub struct StepSucceeded {
     pub attempt: u32,
     pub fingerprint: Digest,
     pub kind: StepKind,
+    /// What its action does by its form. Absent where it has none (a wait, a question), and in journals of versions that
+    /// did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Effect>,
     pub site: Site,
     pub how: How,
     pub outcome: Stored<Outcome>,

@@ -2,7 +2,7 @@
 //!
 //! Owns the shorthand that lets a test read as what happened. Never used outside tests.
 
-use crate::action::{Action, Process, Program, Sql};
+use crate::action::{Action, Effect, Process, Program, Sql};
 use crate::decide::{Decision as Decided_, PersonDecision, decide, decide_person};
 use crate::digest::Digest;
 use crate::duration::Duration;
@@ -111,7 +111,12 @@ impl Log {
 
     pub(crate) fn attach(&mut self, reason: Attach) -> &mut Self {
         let engine = EngineId { host: "ops1".into(), boot_id: "boot-a".into(), pid: 100 + self.fence as u32 };
-        self.add(Event::EngineAttached(EngineAttached { engine, reason, by: Some(actor("ada", 1000)) }))
+        self.add(Event::EngineAttached(EngineAttached {
+            engine,
+            reason,
+            by: Some(actor("ada", 1000)),
+            piton: Some("0.1.0".into()),
+        }))
     }
 
     /// The engine dies; the next one takes the lease.
@@ -212,6 +217,7 @@ impl Log {
             attempt: self.attempt(at),
             fingerprint: fingerprint("v1"),
             kind: StepKind::Step,
+            effect: Some(Effect::Write),
             site: site(),
             how: How::Performed,
             outcome: Stored::seal(&ok(at)),
@@ -234,7 +240,7 @@ impl Log {
     /// A step that only reads.
     pub(crate) fn read(&mut self, at: &str) -> &mut Self {
         let summary = Some("query mysql://db/x: select 1".to_owned());
-        let succeeded = StepSucceeded { attempt: 1, summary, ..self.succeeding(at) };
+        let succeeded = StepSucceeded { attempt: 1, effect: Some(Effect::Read), summary, ..self.succeeding(at) };
         self.add(Event::StepSucceeded(Box::new(succeeded)))
     }
 
@@ -378,7 +384,7 @@ impl Log {
     /// The question is settled.
     pub(crate) fn answered(&mut self, at: &str, ask: &Ask) -> &mut Self {
         let (kind, fingerprint) = (ask.kind(), Digest::of_json(ask));
-        let succeeded = StepSucceeded { kind, fingerprint, ..self.succeeding(at) };
+        let succeeded = StepSucceeded { kind, fingerprint, effect: None, ..self.succeeding(at) };
         self.add(Event::StepSucceeded(Box::new(succeeded)))
     }
 
@@ -468,6 +474,7 @@ fn ask_people(log: &mut Log) {
     let waited = StepSucceeded {
         kind: StepKind::Wait,
         fingerprint: fingerprint("wait"),
+        effect: None,
         summary: Some("wait 1s".into()),
         ..log.succeeding("soak")
     };

@@ -58,7 +58,8 @@ pub enum HoldReason {
 }
 
 impl HoldReason {
-    /// What a person may choose, as `piton resume` takes it.
+    /// What a person may choose, as `piton resume` takes it. Trying again is a person's to ask for after an edit or a
+    /// repair, too; not where the step is done: that would perform it twice.
     pub fn choices(&self) -> &'static [&'static str] {
         match self {
             Self::Failed { .. } | Self::PastCommitPoint { .. } => &["--retry", "--waive"],
@@ -66,7 +67,7 @@ impl HoldReason {
             Self::Unprovable { .. } => &["--retry", "--done", "--not-done"],
             Self::Changed { .. } => &["--keep", "--redo"],
             Self::Rotated { .. } | Self::WentBack { .. } | Self::UndoFailed { .. } => &["--retry"],
-            Self::Program { .. } => &["--edited"],
+            Self::Program { .. } => &["--edited", "--retry"],
             Self::Paused { .. } => &[],
         }
     }

@@ -5,9 +5,9 @@
 
 use crate::checks::Look;
 use crate::shared::{Admission, Shared};
-use crate::step::About;
+use crate::step::{About, Done, Failed};
 use piton_core::action::Effect;
-use piton_core::event::{Again, AttemptFailed, AttemptStarted, Event, Evidence, Handle, How, StepSucceeded, Stored};
+use piton_core::event::{Again, AttemptStarted, Event, Evidence, Handle, How, Stored};
 use piton_core::outcome::{Failure, FailureKind};
 use piton_core::ports::{ActionFailed, Prepared, Purpose, Unwind};
 use piton_core::request::{Callbacks, Check, Predicate, StepKind, StepRequest, UndoForm};
@@ -22,15 +22,6 @@ pub(crate) struct Numbers {
     pub(crate) tries: u32,
     /// No attempt of this generation may have had an effect.
     pub(crate) untouched: bool,
-}
-
-/// How an attempt failed, for the retry policy and the journal.
-pub(crate) struct Failed {
-    pub(crate) failure: Failure,
-    pub(crate) outcome: Option<Outcome>,
-    pub(crate) never_began: bool,
-    /// Another attempt cannot help, or must not be made.
-    pub(crate) is_final: bool,
 }
 
 impl From<ActionFailed> for Failed {
@@ -61,7 +52,7 @@ impl Shared {
             Ok(()) => {}
             Err(Admission::Hold(reason)) => return Err(self.hold(about, reason)?),
             Err(Admission::Failed(failure)) => {
-                return self.failed(about, request, numbers, never_began(failure), callbacks);
+                return self.failed(about, request, numbers, Failed::never_began(failure), callbacks);
             }
         }
         if request.action.effect() == Effect::Read {
@@ -88,7 +79,7 @@ impl Shared {
                 Look::CannotTell(failure, _) => Some(failure),
             };
             if let Some(failure) = failure {
-                let failed = Failed { is_final: true, ..never_began(failure) };
+                let failed = Failed { is_final: true, ..Failed::never_began(failure) };
                 return Ok(Some(self.failed(about, request, numbers, failed, callbacks)));
             }
         }
@@ -98,7 +89,7 @@ impl Shared {
         };
         match self.look(about.path, ensures, Predicate::Ensures, callbacks, &registered.cancel)? {
             Look::Holds(outcome, evidence) => {
-                let done = Done { how: How::AlreadyTrue, attempt: 0, undo: None, evidence: Some(evidence) };
+                let done = Done::unattempted(How::AlreadyTrue, Some(evidence));
                 Ok(Some(Ok(Some(self.succeeded(about, request, numbers.generation, outcome, done)))))
             }
             Look::Hold(reason) => Err(self.hold(about, reason)?),
@@ -153,6 +144,10 @@ impl Shared {
         let mut context = self.context(about.path, numbers.generation, numbers.attempt, Purpose::Act);
         context.timeout = request.timeout;
         context.memory_bytes = request.memory_bytes;
+        if request.undo == UndoForm::Inverse {
+            // It looks at the former state and keeps it: a read, and like one after what it depends on.
+            self.journal.flush_own()?;
+        }
         let ready = self
             .ports
             .executor
@@ -160,7 +155,7 @@ impl Shared {
             .and_then(|mut prepared| Ok((undo_before(request, &mut *prepared, callbacks)?, prepared)));
         let (undo, prepared) = match ready {
             Ok(ready) => ready,
-            Err(failure) => return self.failed(about, request, numbers, never_began(failure), callbacks),
+            Err(failure) => return self.failed(about, request, numbers, Failed::never_began(failure), callbacks),
         };
         if let Some(undo) = &undo {
             // Its secrets are masked in what follows, and noticed when they change before it is needed.
@@ -168,7 +163,7 @@ impl Shared {
                 Ok(()) => {}
                 Err(Admission::Hold(reason)) => return Err(self.hold(about, reason)?),
                 Err(Admission::Failed(failure)) => {
-                    return self.failed(about, request, numbers, never_began(failure), callbacks);
+                    return self.failed(about, request, numbers, Failed::never_began(failure), callbacks);
                 }
             }
         }
@@ -264,7 +259,7 @@ impl Shared {
                 return self.failed(about, request, numbers, failed, callbacks);
             }
         };
-        let done = Done { how, attempt: numbers.attempt, undo, evidence };
+        let done = Done { how, attempt: numbers.attempt, undo, summary: None, evidence };
         Ok(Some(self.succeeded(about, request, numbers.generation, outcome, done)))
     }
 
@@ -295,19 +290,8 @@ impl Shared {
         done: Done,
     ) -> Arc<Outcome> {
         let intended = done.attempt > 0 && request.action.effect() == Effect::Write;
-        self.journal.append([Event::StepSucceeded(Box::new(StepSucceeded {
-            path: about.path.clone(),
-            generation,
-            attempt: done.attempt,
-            fingerprint: about.fingerprint,
-            kind: about.kind,
-            site: about.site.clone(),
-            how: done.how,
-            outcome: Stored::seal(&outcome),
-            undo: done.undo,
-            summary: (!intended).then(|| request.action.summary()),
-            evidence: done.evidence,
-        }))]);
+        let summary = (!intended).then(|| request.action.summary());
+        self.journal.append([about.succeeded(generation, Stored::seal(&outcome), Done { summary, ..done })]);
         Arc::new(outcome)
     }
 
@@ -329,36 +313,13 @@ impl Shared {
             let pause = request.retry.pause(numbers.tries, &self.salt(about.path));
             self.journal.now().wall_us.saturating_add_unsigned(us(pause))
         });
-        self.journal.append([Event::AttemptFailed(Box::new(AttemptFailed {
-            path: about.path.clone(),
-            generation: numbers.generation,
-            attempt: numbers.attempt,
-            fingerprint: about.fingerprint,
-            kind: about.kind,
-            site: about.site.clone(),
-            failure: failed.failure,
-            outcome: failed.outcome.as_ref().map(Stored::seal),
-            retry_at_us,
-            never_began: failed.never_began,
-        }))]);
+        self.journal.append([about.failed((numbers.generation, numbers.attempt), failed, retry_at_us)]);
         Ok(None)
     }
 }
 
-/// What a success is journaled with.
-pub(crate) struct Done {
-    pub(crate) how: How,
-    pub(crate) attempt: u32,
-    pub(crate) undo: Option<Action>,
-    pub(crate) evidence: Option<Evidence>,
-}
-
 fn us(duration: Duration) -> u64 {
     duration.as_ms().saturating_mul(1000)
-}
-
-fn never_began(failure: Failure) -> Failed {
-    Failed { failure, outcome: None, never_began: true, is_final: false }
 }
 
 fn unmet(what: &str, evidence: &Evidence, kind: FailureKind) -> Failure {

@@ -113,7 +113,7 @@ impl Shared {
     /// Calls branches until none is left to call.
     fn work(&self, host: &dyn Host, work: &Work<'_>) {
         while let Some(index) = self.next_branch(work) {
-            let seen = self.changes();
+            let seen = self.changes.seen();
             let result = self.call_branch(host, work.scope, work.request, index);
             let mut queue = lock(&work.queue);
             queue.running -= 1;
@@ -146,7 +146,7 @@ impl Shared {
             if queue.ended {
                 return None;
             }
-            let (changes, now_us) = (self.changes(), self.journal.now().wall_us);
+            let (changes, now_us) = (self.changes.seen(), self.journal.now().wall_us);
             let awake = |parked: &mut Parked| parked.seen != changes || parked.due_us.is_some_and(|due| due <= now_us);
             let woken: Vec<usize> = queue.parked.extract_if(.., awake).map(|parked| parked.index).collect();
             queue.ready.extend(woken);

@@ -6,12 +6,12 @@
 use crate::journal::{Broken, Journal};
 use crate::shared::{EVALUATION_STACK_BYTES, FLUSH_DELAY, Options, Ports, Shared};
 use crate::undo::Mode;
+use crate::windows::only_warns;
 use piton_core::event::{Attach, EngineAttached, Event, Finish, RunStarted, Stored, UndoBegan, UndoReason};
 use piton_core::hold::HoldReason;
 use piton_core::ids::{Actor, EngineId};
 use piton_core::ports::{Cancel, Lease, Program, Unwind};
 use piton_core::record::{Sealed, open_all};
-use piton_core::scope::{OnOver, ScopeKind};
 use piton_core::state::Phase;
 use piton_core::{Path, RunState, Value};
 use std::path::PathBuf;
@@ -29,6 +29,8 @@ pub struct Drive {
     pub engine: EngineId,
     pub attach: Attach,
     pub by: Option<Actor>,
+    /// Version of Piton, for the journal.
+    pub piton: String,
     /// The run's own directory, absolute.
     pub run_dir: PathBuf,
     /// The first record of a new run.
@@ -101,7 +103,8 @@ impl Engine {
         let root = PathBuf::from(&started.runbook.root);
         let journal = Journal::new(&drive.ports, drive.lease, state, &drive.options);
         let first = drive.start.map(|start| Event::RunStarted(Box::new(start)));
-        let attached = EngineAttached { engine: drive.engine, reason: drive.attach, by: drive.by };
+        let attached =
+            EngineAttached { engine: drive.engine, reason: drive.attach, by: drive.by, piton: Some(drive.piton) };
         journal.append(first.into_iter().chain([Event::EngineAttached(attached)]));
         journal.flush()?;
         let places = (run, drive.run_dir, root);
@@ -139,7 +142,8 @@ impl Engine {
         shared.read_inbox()?;
         self.go_on_after_pause();
         loop {
-            let seen = shared.changes();
+            let seen = shared.changes.seen();
+            shared.journal.check()?;
             if let Some(end) = self.take_care_of_the_past()? {
                 return Ok(end);
             }
@@ -157,10 +161,11 @@ impl Engine {
                         return Ok(end);
                     }
                     // What arrived meanwhile is looked at first: nobody else would wake the run for it.
-                    if shared.options.leave_when_waiting && !self.timer_pending() && shared.changes() == seen {
+                    if shared.options.leave_when_waiting && !self.timer_pending() && shared.changes.seen() == seen {
                         return Ok(End::Waiting);
                     }
-                    shared.wait_change(seen, self.until_next_timer());
+                    shared.reachable()?;
+                    shared.changes.wait(&*shared.ports.clock, seen, self.until_next_timer());
                 }
                 Err(unwind) => {
                     if let Some(end) = self.stopped(unwind)? {
@@ -249,9 +254,7 @@ impl Engine {
         let late = shared.journal.with(|state| {
             let window = state.open_window().filter(|window| !window.committed)?;
             let going_back = matches!(window.phase, piton_core::window::WindowPhase::GoingBack { .. });
-            let kind = state.scopes.get(&window.path).map(|scope| &scope.kind);
-            let only_warns = matches!(kind, Some(ScopeKind::Window { on_over: OnOver::Warn, .. }));
-            let over = !only_warns && window.until_going_back_us(now, boot_id) == 0;
+            let over = !only_warns(state, &window.path) && window.until_going_back_us(now, boot_id) == 0;
             let stopping = state.abort.is_some() || state.undoing.is_some() || state.is_held();
             (going_back || over || stopping).then(|| window.path.clone())
         });

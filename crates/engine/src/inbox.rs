@@ -4,10 +4,10 @@
 //! Never asks who somebody is: the entry carries the operating system's word.
 
 use crate::journal::Broken;
-use crate::shared::Shared;
+use crate::shared::{Shared, lock};
 use piton_core::Path;
 use piton_core::RunState;
-use piton_core::decide::check_answer;
+use piton_core::decide::{check_answer, check_decision};
 use piton_core::event::{Decided, Event, PersonAnswered, UndoBegan, UndoReason};
 use piton_core::hold::{Choice, Decision, HoldReason};
 use piton_core::ids::Actor;
@@ -17,15 +17,35 @@ use std::time::Duration;
 
 /// The inbox is looked at this often.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// An engine that only waits ends when its inbox cannot be read for this long.
+const INBOX_PATIENCE_US: u64 = 5_000_000;
 
 impl Shared {
-    /// Takes new messages into account until `done`.
+    /// Takes new messages into account until `done`. A failure is told once, not at every look.
     pub(crate) fn watch_inbox(&self, done: &Cancel) {
+        let mut failing_since_us = None;
         while !self.ports.clock.sleep(LOOK_EVERY, done) {
-            if let Err(broken) = self.read_inbox() {
+            let Err(broken) = self.read_inbox() else {
+                failing_since_us = None;
+                *lock(&self.unreachable) = None;
+                continue;
+            };
+            let now_us = self.journal.now().boot_us;
+            let since_us = *failing_since_us.get_or_insert_with(|| {
                 self.ports.observer.warn(&broken.0);
+                now_us
+            });
+            let lasts = now_us.saturating_sub(since_us) >= INBOX_PATIENCE_US;
+            if lasts && lock(&self.unreachable).replace(broken).is_none() {
+                self.changes.notify();
             }
         }
+    }
+
+    /// An error where people have not been able to reach this engine for some time: one that only waits would wait for
+    /// ever. One that works goes on; its journal tells whether it can.
+    pub(crate) fn reachable(&self) -> Result<(), Broken> {
+        lock(&self.unreachable).clone().map_or(Ok(()), Err)
     }
 
     pub(crate) fn read_inbox(&self) -> Result<(), Broken> {
@@ -66,7 +86,7 @@ impl Shared {
             }
             _ => {}
         }
-        self.notify();
+        self.changes.notify();
         Ok(())
     }
 
@@ -75,7 +95,7 @@ impl Shared {
         self.journal.append([Event::RunHeld { reason: HoldReason::Paused { by: by.name.clone() } }]);
         self.journal.flush()?;
         self.stop_running();
-        self.notify();
+        self.changes.notify();
         Ok(())
     }
 
@@ -111,8 +131,7 @@ fn events_of(state: &RunState, entry: &InboxEntry) -> Result<Vec<Event>, String>
             Ok(vec![Event::PersonAnswered(Box::new(answered))])
         }
         InboxMessage::Decide { path, choice } => {
-            let step = state.steps.get(path).ok_or_else(|| format!("there is no step \"{path}\""))?;
-            check_choice(path, step, choice)?;
+            check_decision(state, path, choice)?;
             Ok(vec![decided(path, choice, decision)])
         }
         InboxMessage::RetryAll => {
@@ -144,21 +163,4 @@ fn decided(path: &Path, choice: &Choice, decision: &Decision) -> Event {
 fn retries_with_all(step: &Step) -> bool {
     step.undo.held.is_some()
         || matches!(&step.phase, Phase::Held(reason) if !matches!(reason, HoldReason::Unknown { .. } | HoldReason::Changed { .. }))
-}
-
-fn check_choice(path: &Path, step: &Step, choice: &Choice) -> Result<(), String> {
-    let flag = match choice {
-        Choice::Retry => "--retry",
-        Choice::Done => "--done",
-        Choice::NotDone => "--not-done",
-        Choice::Waive => "--waive",
-        Choice::Keep => "--keep",
-        Choice::Redo => "--redo",
-    };
-    let choices: &[&str] = match &step.phase {
-        _ if step.undo.held.is_some() => &["--retry"],
-        Phase::Held(reason) => reason.choices(),
-        _ => return Err(format!("\"{path}\" does not wait for a decision")),
-    };
-    if choices.contains(&flag) { Ok(()) } else { Err(format!("\"{path}\" takes {}, not {flag}", choices.join(" or "))) }
 }

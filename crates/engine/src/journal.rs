@@ -7,7 +7,7 @@
 //! wait flushes first, so one commit ends step N and starts step N+1; threads that flush at the same time share a
 //! commit, whichever comes first doing it for all.
 
-use crate::shared::{Fault, Observer, Options, Ports};
+use crate::shared::{Changes, Fault, Observer, Options, Ports};
 use piton_core::RunState;
 use piton_core::event::Event;
 use piton_core::ports::{Clock, Lease, SideLog, Store, Vault};
@@ -32,6 +32,7 @@ pub(crate) struct Journal {
     vault: Arc<dyn Vault>,
     observer: Arc<dyn Observer>,
     fault: Option<Fault>,
+    changes: Arc<Changes>,
     inner: Mutex<Inner>,
     /// Held by whoever commits.
     commit: Mutex<Committer>,
@@ -91,6 +92,7 @@ impl Journal {
             vault,
             observer,
             fault: options.fault.clone(),
+            changes: Arc::default(),
             inner: Mutex::new(Inner { state, buffer: Vec::new(), flusher_waits: false, closed: false }),
             commit: Mutex::new(Committer { broken: None, side: None, committed_this_life: 0 }),
             committing: Mutex::new(false),
@@ -105,6 +107,19 @@ impl Journal {
 
     pub(crate) fn with<R>(&self, look: impl FnOnce(&RunState) -> R) -> R {
         look(&lock(&self.inner).state)
+    }
+
+    /// Told of what somebody may wait for; by the journal, that it is broken.
+    pub(crate) fn changes(&self) -> Arc<Changes> {
+        self.changes.clone()
+    }
+
+    /// An error once the journal could not be written.
+    pub(crate) fn check(&self) -> Result<(), Broken> {
+        if !self.is_broken.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        lock(&self.commit).broken.clone().map_or(Ok(()), Err)
     }
 
     pub(crate) fn fence(&self) -> u64 {
@@ -257,6 +272,8 @@ impl Journal {
         let broken = Broken(format!("the journal cannot be written: {why}"));
         committer.broken = Some(broken.clone());
         self.is_broken.store(true, Ordering::Release);
+        // Whoever waits for something that could no longer be recorded waits for nothing.
+        self.changes.notify();
         Err(broken)
     }
 

@@ -3,12 +3,11 @@
 //! Owns what a question journals and what its answers become. Answers arrive through `inbox`; whether one is valid is
 //! `core`'s to say.
 
-use crate::attempt::Done;
 use crate::checks::Look;
 use crate::shared::Shared;
-use crate::step::{About, open};
+use crate::step::{About, Done, Failed, open};
 use piton_core::decide::{PersonDecision, decide_person, end_of_failure};
-use piton_core::event::{Answer, AttemptFailed, Event, How, PersonAnswered, PersonAsked, StepSucceeded, Stored};
+use piton_core::event::{Answer, Event, How, PersonAnswered, PersonAsked, Stored};
 use piton_core::hold::{Choice, HoldReason};
 use piton_core::outcome::{Failure, FailureKind};
 use piton_core::ports::Unwind;
@@ -26,7 +25,14 @@ impl Shared {
         callbacks: &mut dyn Callbacks,
     ) -> Result<Arc<Outcome>, Unwind> {
         let fingerprint = request.fingerprint();
-        let about = About { scope, path: &request.path, kind: request.ask.kind(), site: &request.site, fingerprint };
+        let about = About {
+            scope,
+            path: &request.path,
+            kind: request.ask.kind(),
+            site: &request.site,
+            fingerprint,
+            effect: None,
+        };
         if scope.window().is_some() {
             let message = format!("{}: a window never waits for a person: ask before it opens", request.site);
             return Err(Unwind::Program(message));
@@ -83,7 +89,7 @@ impl Shared {
             if let Look::Holds(outcome, evidence) =
                 self.look(about.path, ensures, which, callbacks, &registered.cancel)?
             {
-                let done = Done { how: How::AlreadyTrue, attempt: 0, undo: None, evidence: Some(evidence) };
+                let done = Done::unattempted(How::AlreadyTrue, Some(evidence));
                 return Ok(Some(self.person_done(about, outcome, done)));
             }
         }
@@ -139,7 +145,7 @@ impl Shared {
         };
         let how = if answers.is_empty() { self.decided_how(about.path) } else { How::Performed };
         let outcome = Outcome { ok: true, value: Some(value), ..Outcome::default() };
-        Ok(Some(self.person_done(about, outcome, Done { how, attempt: 0, undo: None, evidence })))
+        Ok(Some(self.person_done(about, outcome, Done::unattempted(how, evidence))))
     }
 
     /// How a person settled the step without answering its question.
@@ -153,40 +159,17 @@ impl Shared {
 
     fn person_done(&self, about: About<'_>, outcome: Outcome, done: Done) -> Arc<Outcome> {
         let generation = self.journal.with(|state| state.next_generation(about.path));
-        self.journal.append([Event::StepSucceeded(Box::new(StepSucceeded {
-            path: about.path.clone(),
-            generation,
-            attempt: done.attempt,
-            fingerprint: about.fingerprint,
-            kind: about.kind,
-            site: about.site.clone(),
-            how: done.how,
-            outcome: Stored::seal(&outcome),
-            undo: None,
-            summary: None,
-            evidence: done.evidence,
-        }))]);
+        self.journal.append([about.succeeded(generation, Stored::seal(&outcome), done)]);
         Arc::new(outcome)
     }
 
     /// A rejection, an expiry, a manual step that is not done: a failure like any other.
     fn person_failed(&self, about: About<'_>, failure: Failure) -> Result<Unwind, Unwind> {
-        let (generation, attempt) = self.journal.with(|state| {
+        let numbers = self.journal.with(|state| {
             let attempts = state.steps.get(about.path).map_or(0, |step| step.attempts);
             (state.next_generation(about.path), attempts.saturating_add(1))
         });
-        self.journal.append([Event::AttemptFailed(Box::new(AttemptFailed {
-            path: about.path.clone(),
-            generation,
-            attempt,
-            fingerprint: about.fingerprint,
-            kind: about.kind,
-            site: about.site.clone(),
-            failure: failure.clone(),
-            outcome: None,
-            retry_at_us: None,
-            never_began: true,
-        }))]);
+        self.journal.append([about.failed(numbers, Failed::never_began(failure.clone()), None)]);
         match self.journal.with(|state| end_of_failure(state, about.scope, &failure)) {
             piton_core::decide::Decision::Hold(_) => self.hold(about, HoldReason::Failed { failure }),
             _ => Ok(Unwind::Failed { path: about.path.clone(), failure }),

@@ -3,12 +3,12 @@
 //! Owns the order of the questions: does its record say, does it still run, is it proven dead, does `ensures` hold,
 //! may it be performed again. A person is asked only where none of these can tell.
 
-use crate::attempt::{Done, Numbers};
+use crate::attempt::Numbers;
 use crate::checks::Look;
 use crate::shared::{Admission, Shared};
-use crate::step::{About, interrupted};
+use crate::step::{About, Done, Failed, interrupted};
 use piton_core::Outcome;
-use piton_core::event::{AttemptFailed, AttemptStarted, Event, How};
+use piton_core::event::{AttemptStarted, How};
 use piton_core::hold::HoldReason;
 use piton_core::outcome::Failure;
 use piton_core::ports::{ActionFailed, Purpose, Remains, Unwind};
@@ -90,8 +90,8 @@ impl Shared {
                 Look::Holds(_, evidence) => {
                     let note = "recovered: its postcondition holds; what the action itself gave is lost";
                     let outcome = Outcome { ok: true, notes: vec![note.to_owned()], ..Outcome::default() };
-                    let done =
-                        Done { how: How::Recovered, attempt: started.attempt, undo: None, evidence: Some(evidence) };
+                    let attempt = started.attempt;
+                    let done = Done { attempt, ..Done::unattempted(How::Recovered, Some(evidence)) };
                     self.succeeded(about, request, started.generation, outcome, done);
                     return Ok(());
                 }
@@ -123,17 +123,9 @@ impl Shared {
         failure: Failure,
         never_began: bool,
     ) {
-        self.journal.append([Event::AttemptFailed(Box::new(AttemptFailed {
-            path: about.path.clone(),
-            generation: started.generation,
-            attempt: started.attempt,
-            fingerprint: started.fingerprint,
-            kind: about.kind,
-            site: about.site.clone(),
-            failure,
-            outcome: None,
-            retry_at_us: Some(self.journal.now().wall_us),
-            never_began,
-        }))]);
+        let retry_at_us = Some(self.journal.now().wall_us);
+        let about = About { fingerprint: started.fingerprint, ..about };
+        let failed = Failed { never_began, ..Failed::never_began(failure) };
+        self.journal.append([about.failed((started.generation, started.attempt), failed, retry_at_us)]);
     }
 }

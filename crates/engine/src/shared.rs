@@ -1,6 +1,6 @@
 //! What every thread of a run shares: the ports, the journal, the running actions, the wake-ups.
 //!
-//! Owns registering and ending running actions, and going to sleep until something changes.
+//! Owns registering and ending running actions, and waiting until something changes.
 //! Never decides; see the file of each built-in.
 
 use crate::journal::{Broken, Journal};
@@ -16,7 +16,7 @@ use piton_core::{Action, Path, RunState};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Stack of a thread that evaluates, bytes: room for the evaluator's bounded call depth inside nested scopes.
@@ -79,10 +79,11 @@ pub(crate) struct Shared {
     next_running: AtomicU64,
     /// Looks are numbered so that no two share an attempt's directory, across lives as well.
     looks: AtomicU32,
-    changes: Mutex<u64>,
-    changed: Condvar,
+    pub(crate) changes: Arc<Changes>,
     pub(crate) branch_threads: AtomicUsize,
     pub(crate) window: Mutex<Option<crate::windows::Opening>>,
+    /// Why people cannot reach this engine, once that has lasted too long.
+    pub(crate) unreachable: Mutex<Option<Broken>>,
     /// Scopes in which a branch failed and which are waiting for the others to end.
     pub(crate) failing: Mutex<Vec<Path>>,
 }
@@ -95,6 +96,41 @@ impl From<Broken> for Unwind {
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How often something has changed that somebody may wait for, and who waits. The waiting itself is the clock's.
+#[derive(Default)]
+pub(crate) struct Changes(Mutex<(u64, Vec<Cancel>)>);
+
+impl Changes {
+    pub(crate) fn seen(&self) -> u64 {
+        lock(&self.0).0
+    }
+
+    /// Wakes everyone who waits.
+    pub(crate) fn notify(&self) {
+        let waiting = {
+            let (count, waiting) = &mut *lock(&self.0);
+            *count += 1;
+            std::mem::take(waiting)
+        };
+        waiting.iter().for_each(|woken| woken.fire("something has changed"));
+    }
+
+    /// Waits until something changed since `seen`, or the time is over.
+    pub(crate) fn wait(&self, clock: &dyn Clock, seen: u64, timeout: Duration) {
+        let woken = Cancel::new();
+        {
+            let (count, waiting) = &mut *lock(&self.0);
+            if *count != seen {
+                return;
+            }
+            waiting.push(woken.clone());
+        }
+        clock.sleep(timeout, &woken);
+        woken.fire("the time is over");
+        lock(&self.0).1.retain(|waiting| !waiting.fired());
+    }
 }
 
 /// A registered running action; dropping it takes it off the list.
@@ -126,15 +162,15 @@ impl Shared {
             root,
             ports,
             program,
+            changes: journal.changes(),
             journal,
             options,
             running: Mutex::default(),
             next_running: AtomicU64::new(1),
             looks,
-            changes: Mutex::new(0),
-            changed: Condvar::new(),
             branch_threads: AtomicUsize::new(0),
             window: Mutex::new(None),
+            unreachable: Mutex::new(None),
             failing: Mutex::default(),
         }
     }
@@ -160,24 +196,6 @@ impl Shared {
             .collect();
         for cancel in running {
             cancel.fire(reason);
-        }
-    }
-
-    pub(crate) fn changes(&self) -> u64 {
-        *lock(&self.changes)
-    }
-
-    /// Tells everyone who waits that the state has changed.
-    pub(crate) fn notify(&self) {
-        *lock(&self.changes) += 1;
-        self.changed.notify_all();
-    }
-
-    /// Waits until something changed since `seen`, or the time is over.
-    pub(crate) fn wait_change(&self, seen: u64, timeout: Duration) {
-        let changes = lock(&self.changes);
-        if *changes == seen {
-            drop(self.changed.wait_timeout(changes, timeout).unwrap_or_else(PoisonError::into_inner));
         }
     }
 

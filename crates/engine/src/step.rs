@@ -1,20 +1,21 @@
 //! A step, from the request to its outcome: asks `decide`, does what it says, asks again.
 //!
-//! Owns the loop and the journaling of holds. What an attempt is stands in `attempt`, what is left of an interrupted
-//! one in `recover`.
+//! Owns the loop, and what the ends of steps and attempts are journaled as. What an attempt is stands in `attempt`, what
+//! is left of an interrupted one in `recover`.
 
 use crate::shared::Shared;
+use piton_core::action::Effect;
 use piton_core::decide::{Decision, decide_at};
-use piton_core::event::{Event, How, StepHeld, StepSucceeded, Stored};
+use piton_core::event::{AttemptFailed, Event, Evidence, How, StepHeld, StepSucceeded, Stored};
 use piton_core::hold::HoldReason;
 use piton_core::outcome::{Failure, FailureKind};
 use piton_core::ports::{Cancel, Unwind};
 use piton_core::request::{Callbacks, Site, StepKind, StepRequest};
 use piton_core::scope::{Scope, ScopeKind};
-use piton_core::{Digest, Outcome, Path};
+use piton_core::{Action, Digest, Outcome, Path};
 use std::sync::Arc;
 
-/// Who a hold or a failure is about.
+/// What a hold, a failure or a success is about.
 #[derive(Clone, Copy)]
 pub(crate) struct About<'a> {
     pub(crate) scope: &'a Arc<Scope>,
@@ -22,6 +23,75 @@ pub(crate) struct About<'a> {
     pub(crate) kind: StepKind,
     pub(crate) site: &'a Site,
     pub(crate) fingerprint: Digest,
+    /// What its action does; absent: it has none.
+    pub(crate) effect: Option<Effect>,
+}
+
+/// What a success is journaled with.
+pub(crate) struct Done {
+    pub(crate) how: How,
+    pub(crate) attempt: u32,
+    pub(crate) undo: Option<Action>,
+    /// What it did, where no intent says so.
+    pub(crate) summary: Option<String>,
+    pub(crate) evidence: Option<Evidence>,
+}
+
+impl Done {
+    /// Without an attempt that began.
+    pub(crate) fn unattempted(how: How, evidence: Option<Evidence>) -> Self {
+        Self { how, attempt: 0, undo: None, summary: None, evidence }
+    }
+}
+
+/// How an attempt failed, for the retry policy and the journal.
+pub(crate) struct Failed {
+    pub(crate) failure: Failure,
+    pub(crate) outcome: Option<Outcome>,
+    pub(crate) never_began: bool,
+    /// Another attempt cannot help, or must not be made.
+    pub(crate) is_final: bool,
+}
+
+impl Failed {
+    /// Nothing of it was done.
+    pub(crate) fn never_began(failure: Failure) -> Self {
+        Self { failure, outcome: None, never_began: true, is_final: false }
+    }
+}
+
+impl About<'_> {
+    pub(crate) fn succeeded(&self, generation: u32, outcome: Stored<Outcome>, done: Done) -> Event {
+        Event::StepSucceeded(Box::new(StepSucceeded {
+            path: self.path.clone(),
+            generation,
+            attempt: done.attempt,
+            fingerprint: self.fingerprint,
+            kind: self.kind,
+            effect: self.effect,
+            site: self.site.clone(),
+            how: done.how,
+            outcome,
+            undo: done.undo,
+            summary: done.summary,
+            evidence: done.evidence,
+        }))
+    }
+
+    pub(crate) fn failed(&self, (generation, attempt): (u32, u32), failed: Failed, retry_at_us: Option<i64>) -> Event {
+        Event::AttemptFailed(Box::new(AttemptFailed {
+            path: self.path.clone(),
+            generation,
+            attempt,
+            fingerprint: self.fingerprint,
+            kind: self.kind,
+            site: self.site.clone(),
+            failure: failed.failure,
+            outcome: failed.outcome.as_ref().map(Stored::seal),
+            retry_at_us,
+            never_began: failed.never_began,
+        }))
+    }
 }
 
 impl Shared {
@@ -37,6 +107,7 @@ impl Shared {
             kind: request.kind,
             site: &request.site,
             fingerprint: request.fingerprint(),
+            effect: Some(request.action.effect()),
         };
         loop {
             self.stop_if_failing(scope)?;
@@ -59,19 +130,9 @@ impl Shared {
                 Decision::Accept { generation, attempt, how, outcome } => {
                     let ok = how == How::SaidDone;
                     let outcome = outcome.unwrap_or_else(|| Stored::seal(&Outcome { ok, ..Outcome::default() }));
-                    self.journal.append([Event::StepSucceeded(Box::new(StepSucceeded {
-                        path: about.path.clone(),
-                        generation,
-                        attempt,
-                        fingerprint: about.fingerprint,
-                        kind: about.kind,
-                        site: about.site.clone(),
-                        how,
-                        outcome,
-                        undo: None,
-                        summary: Some(request.action.summary()),
-                        evidence: None,
-                    }))]);
+                    let summary = Some(request.action.summary());
+                    let done = Done { how, attempt, undo: None, summary, evidence: None };
+                    self.journal.append([about.succeeded(generation, outcome, done)]);
                 }
                 Decision::Redo => {
                     let message = "redoing a changed step comes with `resume --edited`".to_owned();
@@ -100,7 +161,7 @@ impl Shared {
         };
         self.journal.append([Event::StepHeld(held)]);
         self.journal.flush()?;
-        self.notify();
+        self.changes.notify();
         Ok(Unwind::Held)
     }
 

@@ -3,12 +3,12 @@
 //! Owns what they journal: the due time at the start, the last look at the end. A crash in between loses no time: the
 //! due time stands in the journal.
 
-use crate::attempt::Done;
 use crate::checks::Look;
 use crate::shared::Shared;
-use crate::step::{About, open};
+use crate::step::{About, Done, Failed, open};
+use piton_core::action::Effect;
 use piton_core::decide::{Decision, decide};
-use piton_core::event::{AttemptFailed, Event, How, StepSucceeded, Stored, TimerSet};
+use piton_core::event::{Event, How, Stored, TimerSet};
 use piton_core::outcome::{Failure, FailureKind};
 use piton_core::ports::Unwind;
 use piton_core::request::{Callbacks, PollRequest, Predicate, StepKind, WaitRequest};
@@ -26,7 +26,8 @@ const MIN_POLL_PAUSE: StdDuration = StdDuration::from_millis(5);
 impl Shared {
     pub(crate) fn run_wait(&self, scope: &Arc<Scope>, request: &WaitRequest) -> Result<(), Unwind> {
         let fingerprint = request.fingerprint();
-        let about = About { scope, path: &request.path, kind: StepKind::Wait, site: &request.site, fingerprint };
+        let about =
+            About { scope, path: &request.path, kind: StepKind::Wait, site: &request.site, fingerprint, effect: None };
         let Some(due_at_us) = self.timer(about, request.duration)? else { return Ok(()) };
         self.journal.flush()?;
         let registered = self.register(about.path);
@@ -56,7 +57,14 @@ impl Shared {
         callbacks: &mut dyn Callbacks,
     ) -> Result<Arc<Outcome>, Unwind> {
         let fingerprint = request.fingerprint();
-        let about = About { scope, path: &request.path, kind: StepKind::Poll, site: &request.site, fingerprint };
+        let about = About {
+            scope,
+            path: &request.path,
+            kind: StepKind::Poll,
+            site: &request.site,
+            fingerprint,
+            effect: Some(Effect::Read),
+        };
         let Some(due_at_us) = self.timer(about, request.timeout)? else {
             let outcome = self.journal.with(|state| match state.steps.get(about.path).map(|step| &step.phase) {
                 Some(Phase::Succeeded { outcome, .. }) => Some(outcome.clone()),
@@ -105,21 +113,10 @@ impl Shared {
             FailureKind::Expired,
             format!("it did not come true within {}: {} ({why})", request.timeout, request.check.action.summary()),
         );
-        let (generation, attempt) = self.journal.with(|state| {
+        let numbers = self.journal.with(|state| {
             state.steps.get(about.path).map_or((1, 1), |step| (step.generation, step.attempts.saturating_add(1)))
         });
-        self.journal.append([Event::AttemptFailed(Box::new(AttemptFailed {
-            path: about.path.clone(),
-            generation,
-            attempt,
-            fingerprint: about.fingerprint,
-            kind: about.kind,
-            site: about.site.clone(),
-            failure: failure.clone(),
-            outcome: None,
-            retry_at_us: None,
-            never_began: true,
-        }))]);
+        self.journal.append([about.failed(numbers, Failed::never_began(failure.clone()), None)]);
         match self.journal.with(|state| piton_core::decide::end_of_failure(state, about.scope, &failure)) {
             Decision::Hold(reason) => Err(self.hold(about, reason)?),
             _ => Err(Unwind::Failed { path: about.path.clone(), failure }),
@@ -154,9 +151,7 @@ impl Shared {
                 Ok(Some(due_at_us))
             }
             (Decision::Accept { how, .. }, _) => {
-                let evidence = None;
-                let done = Done { how, attempt: 0, undo: None, evidence };
-                self.timer_event(about, Outcome { ok: true, ..Outcome::default() }, String::new(), done);
+                self.timer_event(about, Outcome { ok: true, ..Outcome::default() }, Done::unattempted(how, None));
                 Ok(None)
             }
             (Decision::Raise(failure), _) => Err(Unwind::Failed { path: about.path.clone(), failure }),
@@ -175,25 +170,13 @@ impl Shared {
         summary: String,
         evidence: Option<piton_core::event::Evidence>,
     ) -> Arc<Outcome> {
-        let done = Done { how: How::Performed, attempt: 0, undo: None, evidence };
-        self.timer_event(about, outcome, summary, done)
+        let done = Done { summary: Some(summary), ..Done::unattempted(How::Performed, evidence) };
+        self.timer_event(about, outcome, done)
     }
 
-    fn timer_event(&self, about: About<'_>, outcome: Outcome, summary: String, done: Done) -> Arc<Outcome> {
+    fn timer_event(&self, about: About<'_>, outcome: Outcome, done: Done) -> Arc<Outcome> {
         let generation = self.journal.with(|state| state.next_generation(about.path));
-        self.journal.append([Event::StepSucceeded(Box::new(StepSucceeded {
-            path: about.path.clone(),
-            generation,
-            attempt: done.attempt,
-            fingerprint: about.fingerprint,
-            kind: about.kind,
-            site: about.site.clone(),
-            how: done.how,
-            outcome: Stored::seal(&outcome),
-            undo: None,
-            summary: Some(summary),
-            evidence: done.evidence,
-        }))]);
+        self.journal.append([about.succeeded(generation, Stored::seal(&outcome), done)]);
         Arc::new(outcome)
     }
 }

@@ -50,7 +50,7 @@ impl Shared {
             self.journal.append([Event::UndoFinished { scope: scope.clone() }]);
             self.journal.flush()?;
         } else {
-            self.notify();
+            self.changes.notify();
         }
         Ok(whole)
     }

@@ -142,12 +142,12 @@ impl Shared {
         Ok(())
     }
 
-    /// Boot-time clock, microseconds, at which the window starts going back.
+    /// Boot-time clock, microseconds, at which the window starts going back; none where it only warns.
     fn deadline_boot_us(&self, path: &Path) -> Option<u64> {
         let now = self.journal.now();
         let boot_id = self.ports.clock.boot_id();
         self.journal.with(|state| {
-            let window = state.windows.get(path).filter(|window| window.is_open())?;
+            let window = state.windows.get(path).filter(|window| window.is_open() && !only_warns(state, path))?;
             Some(now.boot_us.saturating_add(window.until_going_back_us(now, boot_id)))
         })
     }
@@ -193,7 +193,7 @@ impl Shared {
             // If this flush fails, so does the next one, and that one is reported.
             let _ = self.journal.flush();
             self.cancel_within(path, &format!("the window goes back: {why}"));
-            self.notify();
+            self.changes.notify();
         }
     }
 
@@ -308,6 +308,12 @@ impl Shared {
             (hold.into_iter().chain(close).collect(), true)
         })
     }
+}
+
+/// A window that is over its budget says so, and does not go back for it.
+pub(crate) fn only_warns(state: &RunState, window: &Path) -> bool {
+    let kind = state.scopes.get(window).map(|scope| &scope.kind);
+    matches!(kind, Some(ScopeKind::Window { on_over: OnOver::Warn, .. }))
 }
 
 /// The hold of a window that goes back by itself, where nothing catches that and nothing else holds the run.

@@ -12,10 +12,10 @@ use crate::exit::Exit;
 use crate::ui::text::printable;
 use crate::wire::Wire;
 use crate::world;
+use piton_core::RunState;
+use piton_core::decide::check_decision;
 use piton_core::hold::{Choice, Decision};
 use piton_core::ports::{InboxMessage, Store as _};
-use piton_core::state::{Phase, Step};
-use piton_core::{Path, RunState};
 
 pub(crate) fn run(args: ResumeArgs) -> Result<Exit, CliError> {
     let mut wire = Wire::open()?;
@@ -64,16 +64,20 @@ pub(crate) fn run(args: ResumeArgs) -> Result<Exit, CliError> {
 fn messages(args: &ResumeArgs, state: &RunState, run: &str) -> Result<Vec<InboxMessage>, CliError> {
     let retry = args.retry.clone().filter(|step| !step.is_empty());
     let asked = [
-        (&args.waive, Choice::Waive, "--waive"),
-        (&args.done, Choice::Done, "--done"),
-        (&args.not_done, Choice::NotDone, "--not-done"),
-        (&retry, Choice::Retry, "--retry"),
+        (&args.waive, Choice::Waive),
+        (&args.done, Choice::Done),
+        (&args.not_done, Choice::NotDone),
+        (&retry, Choice::Retry),
     ];
     let mut messages = Vec::new();
-    for (step, choice, flag) in asked {
+    for (step, choice) in asked {
         if let Some(name) = step {
             let path = names::step(state, name, run)?;
-            check_choice(state, &path, flag, run)?;
+            // What the engine would refuse is refused before it is sent.
+            check_decision(state, &path, &choice).map_err(|why| {
+                CliError::new(Kind::WrongChoice, printable(&why))
+                    .hint(format!("see what can be decided: piton show {run}"))
+            })?;
             messages.push(InboxMessage::Decide { path, choice });
         }
     }
@@ -81,21 +85,4 @@ fn messages(args: &ResumeArgs, state: &RunState, run: &str) -> Result<Vec<InboxM
         messages.push(InboxMessage::RetryAll);
     }
     Ok(messages)
-}
-
-/// What the engine would refuse is refused before it is sent.
-fn check_choice(state: &RunState, path: &Path, flag: &str, run: &str) -> Result<(), CliError> {
-    let name = printable(path.as_str());
-    let wrong = |why: String| {
-        Err(CliError::new(Kind::WrongChoice, why).hint(format!("see what can be decided: piton show {run}")))
-    };
-    let choices: &[&str] = match state.steps.get(path) {
-        Some(step) if step.undo.held.is_some() => &["--retry"],
-        Some(Step { phase: Phase::Held(reason), .. }) => reason.choices(),
-        _ => return wrong(format!("\"{name}\" does not wait for a decision")),
-    };
-    if choices.contains(&flag) {
-        return Ok(());
-    }
-    wrong(format!("\"{name}\" takes {}, not {flag}", choices.join(" or ")))
 }

@@ -62,7 +62,7 @@ pub(crate) fn run(args: RunArgs) -> Result<Exit, CliError> {
         runbook: project::describe(&root, &below, &title, &files),
         params,
         by: by.clone(),
-        piton: env!("CARGO_PKG_VERSION").to_owned(),
+        piton: world::VERSION.to_owned(),
         plan: None,
         rehearsal: None,
     };

@@ -120,6 +120,8 @@ struct EngineReport<'a> {
     reason: Attach,
     engine: &'a EngineId,
     by: Option<&'a Actor>,
+    /// Version of Piton; null: an older one, which did not say.
+    piton: Option<&'a str>,
     at: String,
 }
 
@@ -196,6 +198,7 @@ impl<'a> Report<'a> {
                     reason: attached.reason,
                     engine: &attached.engine,
                     by: attached.by.as_ref(),
+                    piton: attached.piton.as_deref(),
                     at: rfc3339(at.wall_us),
                 })
                 .collect(),

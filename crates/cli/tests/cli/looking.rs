@@ -177,7 +177,11 @@ fn a_run_whose_engine_was_killed_is_said_to_be_interrupted_and_goes_on() {
     "#);
     place.ran(&["resume", "@last"]).ends(0).says("adopted");
     assert_eq!(place.read("two"), "x\n");
-    assert_eq!(place.show()["engines"].as_array().unwrap().len(), 2);
+    let engines = place.show()["engines"].clone();
+    assert_eq!(engines.as_array().unwrap().len(), 2);
+    for engine in engines.as_array().unwrap() {
+        assert_eq!(engine["piton"], env!("CARGO_PKG_VERSION"));
+    }
 }
 
 #[test]

@@ -264,18 +264,19 @@ pub fn check_answer(
     Ok(())
 }
 
-/// Whether a person may choose this at this step now; the reason where not.
+/// Whether a person may choose this at this step now; the reason where not. The one judge: of what is typed, of what is
+/// read from the inbox, and of what a receipt tells.
 pub fn check_decision(state: &RunState, path: &Path, choice: &Choice) -> Result<(), String> {
     let Some(step) = state.steps.get(path) else { return Err(format!("there is no step \"{path}\" in this run")) };
-    let offered = match &step.phase {
-        _ if step.undo.held.is_some() => *choice == Choice::Retry,
-        // Trying again is a person's to ask for, whatever the reason was: an edit, a repaired system. Not where the
-        // step is done: that would perform it twice.
-        Phase::Held(reason) if *choice == Choice::Retry => !matches!(reason, HoldReason::Changed { .. }),
-        Phase::Held(reason) => reason.choices().contains(&choice.flag()),
-        _ => return Err(format!("the step \"{path}\" does not wait for a decision")),
+    let choices: &[&str] = match &step.phase {
+        _ if step.undo.held.is_some() => &["--retry"],
+        Phase::Held(reason) => reason.choices(),
+        _ => return Err(format!("\"{path}\" does not wait for a decision")),
     };
-    if offered { Ok(()) } else { Err(format!("{} is not among what can be chosen at \"{path}\"", choice.flag())) }
+    if choices.contains(&choice.flag()) {
+        return Ok(());
+    }
+    Err(format!("\"{path}\" takes {}, not {}", choices.join(" or "), choice.flag()))
 }
 
 #[cfg(test)]

@@ -261,20 +261,34 @@ fn a_waived_step_counts_as_done_with_what_its_last_attempt_gave() {
 
 #[test]
 fn a_person_may_choose_only_what_the_hold_offers() {
-    let mut log = Log::new();
-    log.start("a").hold_failed("a").read("b");
-    for (choice, offered) in [
-        (Choice::Retry, true),
-        (Choice::Waive, true),
-        (Choice::Done, false),
-        (Choice::NotDone, false),
-        (Choice::Keep, false),
-        (Choice::Redo, false),
+    let all = [Choice::Retry, Choice::Done, Choice::NotDone, Choice::Waive, Choice::Keep, Choice::Redo];
+    let failure = broke;
+    let (was, now, why) = (Digest::ZERO, Digest::ZERO, String::new);
+    for (reason, offered) in [
+        (HoldReason::Failed { failure: failure() }, &[Choice::Retry, Choice::Waive][..]),
+        (HoldReason::PastCommitPoint { failure: failure() }, &[Choice::Retry, Choice::Waive]),
+        (HoldReason::Unknown { why: why() }, &[Choice::Retry, Choice::Done, Choice::NotDone]),
+        (HoldReason::Unprovable { why: why() }, &[Choice::Retry, Choice::Done, Choice::NotDone]),
+        (HoldReason::Changed { was, now }, &[Choice::Keep, Choice::Redo]),
+        (HoldReason::Rotated { secret: why(), source: why() }, &[Choice::Retry]),
+        (HoldReason::UndoFailed { failure: failure() }, &[Choice::Retry]),
+        (HoldReason::WentBack { window: why(), why: why() }, &[Choice::Retry]),
+        (HoldReason::Program { message: why() }, &[Choice::Retry]),
+        (HoldReason::Paused { by: why() }, &[]),
     ] {
-        assert_eq!(check_decision(&log.state, &path("a"), &choice).is_ok(), offered, "{choice:?}");
-        assert!(check_decision(&log.state, &path("b"), &choice).is_err(), "a finished step: {choice:?}");
-        assert!(check_decision(&log.state, &path("c"), &choice).is_err(), "an unknown step: {choice:?}");
+        let mut log = Log::new();
+        log.start("a").hold("a", reason.clone()).read("b");
+        for choice in &all {
+            let answer = check_decision(&log.state, &path("a"), choice);
+            assert_eq!(answer.is_ok(), offered.contains(choice), "{reason:?}, {choice:?}: {answer:?}");
+            assert!(check_decision(&log.state, &path("b"), choice).is_err(), "a finished step: {choice:?}");
+            assert!(check_decision(&log.state, &path("c"), choice).is_err(), "an unknown step: {choice:?}");
+        }
     }
+    let mut log = Log::new();
+    log.start("a").hold_failed("a");
+    let refused = check_decision(&log.state, &path("a"), &Choice::Done).unwrap_err();
+    assert_eq!(refused, "\"a\" takes --retry or --waive, not --done");
 }
 
 // Where nothing new may start.

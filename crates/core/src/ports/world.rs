@@ -31,7 +31,8 @@ pub trait Watchdogs: Send + Sync {
 pub trait Watchdog: Send {
     fn pid(&self) -> u32;
     /// Says that the engine is alive and its journal moves, and at which boot-time clock, microseconds, an engine that
-    /// has gone silent is to be replaced; `None`: the window is not open. Cheap; called several times a second.
+    /// has gone silent is to be replaced; `None`: the window is not open, or only warns: its engine is replaced when it
+    /// dies, and not before. Cheap; called several times a second.
     fn beat(&mut self, deadline_boot_us: Option<u64>);
     /// The window is closed: it may go.
     fn dismiss(self: Box<Self>);

@@ -144,11 +144,19 @@ fn counts(counts: &Counts) -> String {
 }
 
 fn engines(told: &Predicate) -> String {
-    match (told.engines.len(), told.counts.take_overs) {
+    let lives = match (told.engines.len(), told.counts.take_overs) {
         (1, 0) => "one, without interruption".to_owned(),
         (lives, 0) => format!("{lives} lives"),
         (lives, take_overs) => format!("{lives} lives, {take_overs} of them a watchdog that took over"),
+    };
+    // Other versions than the one that started it, each once.
+    let mut others: Vec<&str> = Vec::new();
+    for version in told.engines.iter().filter_map(|engine| engine.piton.as_deref()) {
+        if version != told.run.piton && !others.contains(&version) {
+            others.push(version);
+        }
     }
+    if others.is_empty() { lives } else { format!("{lives}, also by Piton {}", code(&others.join(", "))) }
 }
 
 fn windows(page: &mut String, told: &Predicate) {

@@ -7,6 +7,7 @@
 
 use super::limits::path_of;
 use super::rules_undo::UndoRules;
+use crate::action::Effect;
 use crate::decide::{check_answer, check_decision};
 use crate::digest::Digest;
 use crate::event::{
@@ -240,8 +241,9 @@ impl Rules {
                     (!answered(step)).then_some("is done without enough valid answers")
                 }
                 _ if running.is_some() && !intended => Some("was performed by another attempt than the one running"),
-                StepKind::Step if !intended && writes(succeeded) => {
-                    Some("was performed without its intent being recorded before")
+                _ if !intended && writes(succeeded) => Some("was performed without its intent being recorded before"),
+                StepKind::Step | StepKind::Expect | StepKind::Read if self.must_say(succeeded) => {
+                    Some("was performed, and nothing says whether it only read")
                 }
                 _ => None,
             },
@@ -256,6 +258,12 @@ impl Rules {
             }
             How::Recovered | How::Adopted | How::AlreadyTrue => None,
         }
+    }
+
+    /// Engines that say their version say of every action whether it reads or writes.
+    fn must_say(&self, succeeded: &StepSucceeded) -> bool {
+        let versioned = self.state.engine.as_ref().is_some_and(|engine| engine.piton.is_some());
+        versioned && succeeded.effect.is_none()
     }
 
     fn decided(&mut self, decided: &Decided) {
@@ -329,12 +337,17 @@ impl Rules {
     }
 }
 
-/// Whether a success needs an intent. The summary stands only where there is none, and begins with the action's verb.
+/// Whether a success needs an intent. It says so; the summary, which stands only where there is no intent and begins with
+/// the action's verb, tells of those that cannot have read only, and of journals that do not say.
 fn writes(succeeded: &StepSucceeded) -> bool {
-    match &succeeded.summary {
-        None => true,
-        Some(summary) => matches!(summary.split(' ').next(), Some("sql" | "write_file" | "restore_file")),
-    }
+    let told = match (&succeeded.summary, succeeded.kind) {
+        (None, StepKind::Step) => true,
+        (Some(summary), StepKind::Step) => {
+            matches!(summary.split(' ').next(), Some("sql" | "write_file" | "restore_file"))
+        }
+        _ => false,
+    };
+    told || succeeded.effect == Some(Effect::Write)
 }
 
 /// Enough different accounts approved, or one filled the form in.

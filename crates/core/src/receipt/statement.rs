@@ -151,6 +151,9 @@ pub struct EngineTold {
     pub fence: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<Actor>,
+    /// Version of Piton that drove.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub piton: Option<String>,
     pub at: Instant,
     pub record: u64,
 }

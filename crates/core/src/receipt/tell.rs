@@ -90,6 +90,7 @@ impl Teller {
                     boot_id: attached.engine.boot_id.clone(),
                     fence: record.fence,
                     by: attached.by.clone(),
+                    piton: attached.piton.clone(),
                     at,
                     record: seq,
                 });

@@ -1,19 +1,28 @@
 //! The rules that may never break, each with what would break it. The fakes check some of them in every test: an intent
 //! before its effect, a finished step performed once, a result durable before the next act, nothing shown too early.
 
-use crate::sim::{Book, Sim, noop, query, sh, sh_with, sql, value};
+use crate::sim::{Book, Sim, noop, query, sh, sh_with, sql, value, write_file};
 use piton_core::Value;
 use piton_core::event::{Answer, Event};
 use piton_core::hold::Choice;
 use piton_core::ports::{InboxMessage, Lease as _};
 use piton_core::window::WindowPhase;
 use piton_engine::End;
+use std::time::Duration;
 
 fn three() -> Book {
     Book::new(|run| {
         for name in ["one", "two", "three"] {
             run.step(name, sh(&format!("add {name}"))).go()?;
         }
+        Ok(Value::None)
+    })
+}
+
+fn asks() -> Book {
+    Book::new(|run| {
+        run.approve("sure?")?;
+        run.step("after", sh("add after")).go()?;
         Ok(Value::None)
     })
 }
@@ -64,6 +73,85 @@ fn a_result_is_durable_before_it_is_shown_or_waited_on() {
     }));
     assert!(matches!(sim.live(), End::Waiting));
     // What the fakes have seen: nothing was shown or depended on before it was durable.
+    sim.check();
+}
+
+#[test]
+fn what_an_inverse_captures_is_looked_at_after_what_it_depends_on_is_durable() {
+    let sim = Sim::new(Book::new(|run| {
+        run.step("one", sql("add one")).go()?;
+        // The fake checks it when the former text is captured, before the intent is.
+        run.step("file", write_file("f", "new")).inverse().go()?;
+        Ok(Value::None)
+    }));
+    assert!(matches!(sim.live(), End::Succeeded(_)));
+    sim.check();
+}
+
+/// Much longer than an engine needs to notice, and shorter than the looks it takes without being woken.
+const NOTICED: Duration = Duration::from_secs(30);
+
+#[test]
+fn a_journal_that_breaks_while_the_engine_waits_ends_it() {
+    // Real time: an engine that is not woken looks again after a minute.
+    let sim = Sim::at_speed(1.0, asks()).staying();
+    let beside = sim.beside();
+    while sim.state().waiting_steps == 0 {
+        std::thread::yield_now();
+    }
+    sim.store.kept().full_at = Some(sim.state().seq as usize);
+    assert!(sim.approve("sure?"));
+    let End::Broken(why) = beside.join_within(NOTICED) else { panic!("{}", sim.story()) };
+    assert!(why.contains("the journal cannot be written: the disk is full"), "{why}");
+    assert_eq!(sim.world.var("after"), 0, "what was answered is not durable");
+    sim.store.kept().full_at = None;
+    assert!(matches!(sim.live(), End::Succeeded(_)), "the answer is still in the inbox");
+    sim.check();
+}
+
+#[test]
+fn an_engine_whose_inbox_cannot_be_read_does_not_wait_for_ever_and_tells_it_once() {
+    let sim = Sim::new(asks()).staying();
+    let beside = sim.beside();
+    while sim.state().waiting_steps == 0 {
+        std::thread::yield_now();
+    }
+    sim.store.kept().inbox_fails = true;
+    let End::Broken(why) = beside.join_within(NOTICED) else { panic!("{}", sim.story()) };
+    assert!(why.contains("the inbox cannot be read: the disk is gone"), "{why}");
+    assert_eq!(sim.notebook.warnings.lock().unwrap().len(), 1);
+    sim.store.kept().inbox_fails = false;
+    assert!(sim.approve("sure?"));
+    assert!(matches!(sim.live(), End::Succeeded(_)));
+    sim.check();
+}
+
+#[test]
+fn an_engine_that_works_goes_on_although_its_inbox_cannot_be_read() {
+    let sim = Sim::new(Book::new(|run| {
+        run.step("long", sh("hook cut; sleep 20000")).go()?;
+        run.step("after", sh("add after")).go()?;
+        Ok(Value::None)
+    }));
+    let store = sim.store.clone();
+    sim.world.on("cut", move || store.kept().inbox_fails = true);
+    assert!(matches!(sim.beside().join_within(NOTICED), End::Succeeded(_)));
+    assert_eq!(sim.notebook.warnings.lock().unwrap().len(), 1);
+    sim.check();
+}
+
+#[test]
+fn a_run_that_waits_is_woken_by_its_own_clock() {
+    // Ten minutes of the simulation in a fraction of a second; the machine's own minute would be too long.
+    let sim = Sim::at_speed(
+        2000.0,
+        Book::new(|run| {
+            run.wait("ten minutes", 600_000)?;
+            Ok(Value::None)
+        }),
+    )
+    .staying();
+    assert!(matches!(sim.beside().join_within(NOTICED), End::Succeeded(_)));
     sim.check();
 }
 

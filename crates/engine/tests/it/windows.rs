@@ -1,6 +1,6 @@
 //! Windows: never left open, never waiting for a person, going back in time.
 
-use crate::sim::{Book, Sim, actor, at_every_moment, at_every_moment_and, is_ok, noop, query, sh, value};
+use crate::sim::{Book, Ctx, Sim, actor, at_every_moment, at_every_moment_and, is_ok, noop, query, sh, value};
 use piton_core::Value;
 use piton_core::event::Event;
 use piton_core::hold::{Choice, HoldReason};
@@ -352,6 +352,25 @@ fn a_window_that_only_warns_is_not_taken_back_by_the_next_engine_either() {
     sim.check();
     assert!(matches!(end, End::Succeeded(_)), "{end:?}");
     assert!(matches!(window(&sim).phase, WindowPhase::Closed { went_back: false, within_budget: false, .. }));
+}
+
+#[test]
+fn the_watchdog_of_a_window_that_only_warns_knows_no_deadline_and_is_told_that_the_engine_lives() {
+    for (warns, knows) in [(true, false), (false, true)] {
+        let sim = Sim::new(Book::new(move |run| {
+            let body = |window: &Ctx<'_>| {
+                window.step("close", sh("set closed; sleep 1000")).undo(sh("clear closed")).go()?;
+                window.step("open", sh("clear closed")).go()?;
+                Ok(Value::None)
+            };
+            if warns { run.warning_window("pause", 7200, body) } else { run.window("pause", LONG, body) }
+        }));
+        assert!(matches!(sim.live(), End::Succeeded(_)));
+        sim.check();
+        let guards = sim.watchdogs.all();
+        assert!(guards.iter().all(|guard| guard.beats > 1 && guard.dismissed), "{guards:?}");
+        assert_eq!(guards.iter().any(|guard| !guard.deadlines.is_empty()), knows, "{guards:?}");
+    }
 }
 
 #[test]

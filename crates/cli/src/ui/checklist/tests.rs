@@ -74,6 +74,7 @@ impl Told {
             attempt: 1,
             fingerprint: Digest::ZERO,
             kind: StepKind::Step,
+            effect: Some(piton_core::action::Effect::Write),
             site: Site::default(),
             how: How::Performed,
             outcome: Stored::seal(&Outcome { ok: true, ..Outcome::default() }),

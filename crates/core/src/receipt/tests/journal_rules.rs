@@ -1,6 +1,7 @@
 //! Journals that no sound engine writes, well chained and signed: verification tells what cannot have happened.
 
 use super::*;
+use crate::action::Effect;
 use crate::event::*;
 use crate::fixture::*;
 use crate::hold::{Choice, Decision, HoldReason};
@@ -62,6 +63,42 @@ fn a_write_is_not_performed_without_its_intent() {
         }),
         [""; 0]
     );
+}
+
+#[test]
+fn a_write_that_looks_like_a_read_needs_its_intent_too() {
+    let because = "\"a\" was performed without its intent being recorded before";
+    // What a shell does, its summary does not tell: only the effect does.
+    let looks_like_a_read = |kind, effect| {
+        move |log: &mut Log| {
+            let summary = Some("sh psql -c 'select version()'".to_owned());
+            success(log, "a", |s| (s.attempt, s.kind, s.effect, s.summary) = (1, kind, effect, summary));
+        }
+    };
+    for kind in [StepKind::Step, StepKind::Expect, StepKind::Poll] {
+        assert_eq!(told(looks_like_a_read(kind, Some(Effect::Write))), because, "{kind:?}");
+        assert_eq!(broken(looks_like_a_read(kind, Some(Effect::Read))), [""; 0], "{kind:?}");
+    }
+    let sql = |log: &mut Log| {
+        let summary = Some("sql mysql://db: drop table x".to_owned());
+        success(log, "a", |s| (s.effect, s.summary) = (Some(Effect::Read), summary));
+    };
+    assert_eq!(told(sql), because, "what cannot have read only");
+}
+
+#[test]
+fn leaving_the_effect_out_does_not_make_a_write_a_read_save_in_a_journal_of_a_version_that_never_said() {
+    let silent = |log: &mut Log| {
+        success(log, "a", |s| (s.attempt, s.effect, s.summary) = (1, None, Some("sh rm -rf /".into())));
+    };
+    assert_eq!(told(silent), "\"a\" was performed, and nothing says whether it only read");
+    let old = |log: &mut Log| {
+        log.fence += 1;
+        let engine = crate::ids::EngineId { host: "ops1".into(), boot_id: "boot-a".into(), pid: 1 };
+        log.add(Event::EngineAttached(EngineAttached { engine, reason: Attach::Resumed, by: None, piton: None }));
+        silent(log);
+    };
+    assert_eq!(broken(old), [""; 0]);
 }
 
 #[test]
@@ -129,7 +166,9 @@ fn a_generation_begins_only_after_the_one_before_was_taken_back() {
     assert_eq!(told(skip), "\"a\" is of generation 2, and generation 1 is due");
     let stay = |log: &mut Log| {
         log.done("a").begin_undo("").undo("a").end_undo("");
-        success(log, "a", |s| (s.generation, s.summary) = (1, Some("query x".into())));
+        success(log, "a", |s| {
+            (s.generation, s.effect, s.summary) = (1, Some(Effect::Read), Some("query x".into()));
+        });
     };
     assert_eq!(told(stay), "\"a\" is of generation 1, and generation 2 is due");
 }
@@ -189,7 +228,7 @@ fn a_person_decides_only_what_is_held_and_offered_and_shown() {
     let not_held = |log: &mut Log| {
         log.start("a").fail_retry_in("a", 5).choose("a", Choice::Waive);
     };
-    let because = "grace decided what was not theirs to decide: the step \"a\" does not wait for a decision";
+    let because = "grace decided what was not theirs to decide: \"a\" does not wait for a decision";
     assert_eq!(told(not_held), because);
     let not_offered = |log: &mut Log| {
         log.start("a").hold_failed("a").choose("a", Choice::Keep);

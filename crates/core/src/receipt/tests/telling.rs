@@ -259,11 +259,34 @@ fn after_a_restart_of_the_machine_the_wall_clock_tells() {
     log.now.boot_us = 1;
     log.fence += 1;
     let engine = crate::ids::EngineId { host: "ops1".into(), boot_id: "boot-b".into(), pid: 1 };
-    log.add(Event::EngineAttached(crate::event::EngineAttached { engine, reason: Attach::Resumed, by: None }));
+    log.add(Event::EngineAttached(crate::event::EngineAttached {
+        engine,
+        reason: Attach::Resumed,
+        by: None,
+        piton: None,
+    }));
     log.wait_ms(500);
     let failed = AttemptFailed { retry_at_us: Some(0), ..log.failing("a") };
     log.add(Event::AttemptFailed(Box::new(failed)));
     assert_eq!(step(&told(&log), "a").attempts[0].took_us, Some(520_000));
+    assert_eq!(failures(&verify(&receipt(&log), None)), [""; 0]);
+}
+
+#[test]
+fn each_engine_says_its_version_and_one_of_a_version_that_did_not_is_read_all_the_same() {
+    let mut log = Log::new();
+    for piton in [None, Some("0.2.0".to_owned())] {
+        log.fence += 1;
+        let engine = crate::ids::EngineId { host: "ops1".into(), boot_id: "boot-a".into(), pid: 1 };
+        let attached = crate::event::EngineAttached { engine, reason: Attach::Resumed, by: None, piton };
+        log.add(Event::EngineAttached(attached));
+    }
+    assert!(!log.sealed[2].body.contains("piton"), "as an older version wrote it: {}", log.sealed[2].body);
+    let statement = told(&log);
+    let versions: Vec<_> = statement.predicate.engines.iter().map(|engine| engine.piton.as_deref()).collect();
+    assert_eq!(versions, [Some("0.1.0"), None, Some("0.2.0")]);
+    assert!(markdown(&statement).contains("3 lives, also by Piton `0.2.0`"), "{}", markdown(&statement));
+    assert!(!markdown(&told(&Log::new())).contains("also by"));
     assert_eq!(failures(&verify(&receipt(&log), None)), [""; 0]);
 }
 

@@ -166,6 +166,8 @@ impl Prepared for Ready {
     }
 
     fn inverse(&mut self) -> Result<Option<Action>, Failure> {
+        let undone = self.core.not_durable_before(&self.who);
+        self.core.world.facts().broken_rules.extend(undone);
         Ok(match &self.kind {
             Kind::File { path, .. } => {
                 let backup = self.core.world.facts().files.get(path).cloned();
@@ -218,17 +220,7 @@ impl Core {
         if who.purpose == Purpose::Undo && !self.store.undo_intended(who) {
             broken.push(format!("intent before undo: {who:?}"));
         }
-        let before = {
-            let mut completed = self.completed.lock().unwrap_or_else(PoisonError::into_inner);
-            let mine = completed.entry(std::thread::current().id()).or_default();
-            let (other, same) = mine.drain(..).partition(|done| done.path != who.path);
-            *mine = same;
-            let other: Vec<Who> = other;
-            other
-        };
-        broken.extend(before.iter().filter(|done| !self.store.ended(done)).map(|done| {
-            format!("a result is durable before anything that depends on it acts: {done:?} before {who:?}")
-        }));
+        broken.extend(self.not_durable_before(who));
         let mut facts = self.world.facts();
         if facts.is_dead(self.life) {
             return false;
@@ -242,6 +234,21 @@ impl Core {
         }
         facts.broken_rules.extend(broken);
         true
+    }
+
+    /// What this thread has done at other steps, and is not durable although it acts or looks again.
+    fn not_durable_before(&self, who: &Who) -> Vec<String> {
+        let before: Vec<Who> = {
+            let mut completed = self.completed.lock().unwrap_or_else(PoisonError::into_inner);
+            let mine = completed.entry(std::thread::current().id()).or_default();
+            let (other, same) = mine.drain(..).partition(|done| done.path != who.path);
+            *mine = same;
+            other
+        };
+        let not_durable = before.iter().filter(|done| !self.store.ended(done));
+        not_durable
+            .map(|done| format!("a result is durable before anything that depends on it acts: {done:?} before {who:?}"))
+            .collect()
     }
 
     fn write(&self, who: &Who, path: &str, text: Option<String>) -> Result<Outcome, ActionFailed> {

@@ -22,6 +22,7 @@ use piton_engine::{Control, Drive, End, Engine, Options, Ports};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// Seconds of the simulation in a real second, where a test does not say otherwise.
 const SPEED: f64 = 20.0;
@@ -53,6 +54,16 @@ pub(crate) struct Beside {
 impl Beside {
     pub(crate) fn join(self) -> End {
         self.thread.join().expect("an engine never panics")
+    }
+
+    /// Fails the test where the engine takes longer, real time.
+    pub(crate) fn join_within(self, patience: Duration) -> End {
+        let end = Instant::now() + patience;
+        while !self.thread.is_finished() {
+            assert!(Instant::now() < end, "the engine goes on and on");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.join()
     }
 }
 
@@ -135,6 +146,7 @@ impl Sim {
             engine: EngineId { host: "sim".to_owned(), boot_id: clock.boot_id().to_owned(), pid: life },
             attach,
             by: Some(actor("ada", 1)),
+            piton: "0.0.0".to_owned(),
             run_dir: PathBuf::from("/run"),
             start: fresh.then(|| self.start()),
             options: Options { leave_when_waiting: self.leave, ..Options::default() },

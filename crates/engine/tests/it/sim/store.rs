@@ -28,6 +28,8 @@ pub(crate) struct Kept {
     pub(crate) appends: Vec<usize>,
     /// Appends fail, storing nothing, once the journal has this many records.
     pub(crate) full_at: Option<usize>,
+    /// The inbox cannot be read.
+    pub(crate) inbox_fails: bool,
     pub(crate) commit_takes: Duration,
     pub(crate) side: Vec<Sealed>,
     pub(crate) side_room: usize,
@@ -216,6 +218,9 @@ impl Store for MemStore {
     }
 
     fn inbox(&self, _: &RunId, after_id: u64) -> Result<Vec<InboxEntry>, StoreError> {
+        if self.kept().inbox_fails {
+            return Err(refused(StoreErrorKind::Unavailable, "the disk is gone"));
+        }
         Ok(self.kept().inbox.iter().filter(|entry| entry.id > after_id).cloned().collect())
     }
 
