@@ -24,6 +24,7 @@ pub mod scope;
 pub mod decide;
 pub mod event;
 pub mod hold;
+pub mod hole;
 pub mod record;
 pub mod state;
 pub mod undo;

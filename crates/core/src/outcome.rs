@@ -71,6 +71,19 @@ pub struct Usage {
 }
 
 impl Outcome {
+    /// A planner's outcome of what it does not perform: a hole, as a whole.
+    pub fn hole(of: &str) -> Self {
+        Self { ok: true, value: Some(Value::from(crate::hole::mark(of))), ..Self::default() }
+    }
+
+    /// What a planner's outcome stands for.
+    pub fn as_hole(&self) -> Option<&str> {
+        match &self.value {
+            Some(Value::Str(text)) => crate::hole::whole(text),
+            _ => None,
+        }
+    }
+
     /// Meaning of a bare action in `ensures`, `requires`, `expect`: it succeeded, and if it gives a value, the value
     /// is true. Databases say truth as 1, '1', 't', 'true', so those texts count as they mean.
     pub fn holds(&self) -> bool {

@@ -20,6 +20,8 @@ pub enum Unwind {
     Parked,
     /// The run starts nothing more: paused, aborted, going back, or held by a sibling.
     Stopping,
+    /// Only while planning: what comes next depends on a hole, on this one.
+    Undetermined(String),
     /// The runbook itself is wrong; the text is a whole diagnostic with place and hint.
     Program(String),
     /// The engine cannot go on: the journal cannot be written, the lease is lost, or a bug.
