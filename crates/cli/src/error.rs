@@ -186,7 +186,10 @@ impl From<StoreError> for CliError {
 
 impl From<RecordError> for CliError {
     fn from(error: RecordError) -> Self {
-        Self::new(Kind::StoreUnreadable, "the run's journal cannot be read").source(error)
+        Self::new(Kind::StoreUnreadable, "the run's journal cannot be read").source(error).hint(
+            "it is left as it is, and other runs of this store are not touched; restore the store from a backup to go on \
+             with this one",
+        )
     }
 }
 

@@ -132,6 +132,11 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn start(service: &'a Service, args: &[&str], fault: Option<(&str, u64)>) -> Self {
         let world = World::new();
+        if let Some(disk) = small_disk() {
+            let home = disk.join("home");
+            std::fs::create_dir(&home).unwrap();
+            std::os::unix::fs::symlink(home, world.dir.join("home")).unwrap();
+        }
         world.write("closing.star", RUNBOOK);
         let words = std::fs::File::create(world.dir.join("words")).unwrap();
         let mut command = world.command(&["run", "closing.star", "--db", "env:SOURCE"]);
@@ -145,6 +150,12 @@ impl<'a> Run<'a> {
 
     fn window(&self) -> Option<Value> {
         self.world.show()?["windows"].as_array()?.first().cloned()
+    }
+
+    fn step(&self, path: &str) -> Value {
+        let show = self.world.show().unwrap_or_default();
+        let steps = show["steps"].as_array().into_iter().flatten();
+        steps.clone().find(|step| step["path"] == path).cloned().unwrap_or_default()
     }
 
     /// True where the window was opened and is closed, or never was opened.
@@ -298,5 +309,63 @@ fn stays_open(service: &Service, run: &Run<'_>, locker: Locker) {
     for _ in 0..10 {
         assert!(service.can_write(), "the source was closed after the fact\n{:#}", run.world.show().unwrap());
         std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Where the store is, in a test on a small disk of its own.
+const SMALL_DISK: &str = "PITON_TEST_SMALL_DISK";
+
+fn small_disk() -> Option<std::path::PathBuf> {
+    std::env::var_os(SMALL_DISK).map(Into::into)
+}
+
+/// `words` with a tmpfs of a few MB at `disk`, which ends with them.
+fn on_disk(disk: &std::path::Path, words: &[&std::ffi::OsStr]) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["-rm", "sh", "-c", "mount -t tmpfs -o size=12m tmpfs \"$0\" && exec \"$@\""]).arg(disk).args(words);
+    command.env(SMALL_DISK, disk);
+    command
+}
+
+#[test]
+fn a_full_disk_leaves_no_window_open() {
+    let disk = tempfile::tempdir().unwrap();
+    if !on_disk(disk.path(), &["true".as_ref()]).output().is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: this user may not mount a small disk of its own");
+        return;
+    }
+    let this = std::env::current_exe().unwrap();
+    let words = ["--exact", "on_a_small_disk", "--ignored", "--nocapture"];
+    let words: Vec<_> = [this.as_os_str()].into_iter().chain(words.map(std::ffi::OsStr::new)).collect();
+    let output = on_disk(disk.path(), &words).output().unwrap();
+    let told = common::text(&output);
+    assert!(output.status.success() && told.contains("1 passed"), "{told}");
+}
+
+#[test]
+#[ignore = "run on a disk of 12 MiB by a_full_disk_leaves_no_window_open"]
+fn on_a_small_disk() {
+    let Some(disk) = small_disk() else { return };
+    let service = Service::start();
+    for killed in [false, true] {
+        service.reset();
+        let mut run = Run::start(&service, &["--think", "60", "--budget", "8s"], None);
+        until("the source is closed", SLACK, || !service.can_write());
+        until("the command thinks", SLACK, || run.step("Write pause/Think")["status"] == "running");
+        let ballast = disk.join("ballast");
+        let mut file = std::fs::File::create(&ballast).unwrap();
+        // Until not one byte more fits.
+        for size in [64 * 1024, 1] {
+            while std::io::Write::write_all(&mut file, &vec![1; size]).is_ok() {}
+        }
+        if killed {
+            run.kill();
+        }
+        run.closes_by_itself(Duration::from_secs(8), &format!("a full disk, killed: {killed}"));
+        let window = run.window().unwrap();
+        assert_eq!((&window["went_back"], &window["within_budget"]), (&Value::Bool(true), &Value::Bool(true)));
+        std::fs::remove_file(&ballast).unwrap();
+        drop(run);
+        std::fs::remove_dir_all(disk.join("home")).unwrap();
     }
 }

@@ -10,7 +10,7 @@ use crate::windows::only_warns;
 use piton_core::event::{Attach, EngineAttached, Event, Finish, RunStarted, Stored, UndoBegan, UndoReason};
 use piton_core::hold::HoldReason;
 use piton_core::ids::{Actor, EngineId};
-use piton_core::ports::{Cancel, Lease, Program, Unwind};
+use piton_core::ports::{Cancel, Lease, Program, SideLog, StoreError, StoreErrorKind, Unwind};
 use piton_core::record::{Sealed, open_all};
 use piton_core::state::Phase;
 use piton_core::{Path, RunState, Value};
@@ -95,13 +95,19 @@ impl Engine {
         for record in open_all(&sealed).map_err(|error| Broken(error.to_string()))? {
             state.apply(&record);
         }
-        import_side_log(&drive, &mut state)?;
+        let aside = import_side_log(&drive, &mut state)?;
         let started = drive.start.as_ref().or(state.started.as_deref());
         let Some(started) = started else {
             return Err(Broken("this run was never started: its engine died before the first record".into()));
         };
         let root = PathBuf::from(&started.runbook.root);
         let journal = Journal::new(&drive.ports, drive.lease, state, &drive.options);
+        if let Some(aside) = aside {
+            journal.set_side_log(Some(aside.log));
+            if let Some(why) = aside.store_failed {
+                journal.go_aside(&why);
+            }
+        }
         let first = drive.start.map(|start| Event::RunStarted(Box::new(start)));
         let attached =
             EngineAttached { engine: drive.engine, reason: drive.attach, by: drive.by, piton: Some(drive.piton) };
@@ -256,11 +262,18 @@ impl Engine {
             let going_back = matches!(window.phase, piton_core::window::WindowPhase::GoingBack { .. });
             let over = !only_warns(state, &window.path) && window.until_going_back_us(now, boot_id) == 0;
             let stopping = state.abort.is_some() || state.undoing.is_some() || state.is_held();
-            (going_back || over || stopping).then(|| window.path.clone())
+            let why = if shared.journal.on_side_log() {
+                "its engine died, and the store has failed"
+            } else {
+                "its engine died, and its budget cannot be kept otherwise"
+            };
+            (going_back || over || stopping || shared.journal.on_side_log()).then(|| (window.path.clone(), why))
         });
-        let Some(path) = late else { return Ok(()) };
-        shared.go_back(&path, "its engine died, and its budget cannot be kept otherwise");
-        shared.finish_going_back(&path)
+        if let Some((path, why)) = late {
+            shared.go_back(&path, why);
+            shared.finish_going_back(&path)?;
+        }
+        if shared.journal.on_side_log() { Err(shared.store_failed()) } else { Ok(()) }
     }
 
     /// Evaluates `main` on a thread with room for it.
@@ -326,23 +339,41 @@ impl Engine {
     }
 }
 
-/// Going back in a window whose store had failed is recorded beside the store: bring it home.
-fn import_side_log(drive: &Drive, state: &mut RunState) -> Result<(), Broken> {
+/// The side log of a window that an earlier engine left open.
+struct Aside {
+    log: Box<dyn SideLog>,
+    /// Its records are not in the journal, for the store still fails.
+    store_failed: Option<String>,
+}
+
+/// Going back in a window whose store had failed is recorded beside the store: bring it home. Where the window is still to
+/// go back, the side log is kept, for the store may fail again, or still.
+fn import_side_log(drive: &Drive, state: &mut RunState) -> Result<Option<Aside>, Broken> {
     let run = drive.lease.run().clone();
-    let broken = |error: piton_core::ports::StoreError| Broken(error.to_string());
+    let side_logs = &drive.ports.side_logs;
+    let broken = |error: StoreError| Broken(error.to_string());
     let aside: Vec<Sealed> =
-        drive.ports.side_logs.read(&run).map_err(broken)?.into_iter().filter(|record| record.seq > state.seq).collect();
-    if !aside.is_empty() {
-        let mut previous = state.head;
-        for (index, sealed) in aside.iter().enumerate() {
-            let expected = state.seq + 1;
-            let record = sealed.open(previous, expected).map_err(|error| {
-                Broken(format!("the side log does not continue the journal at its record {}: {error}", index + 1))
-            })?;
-            previous = record.hash;
-            state.apply(&record);
-        }
-        drive.ports.store.append(&*drive.lease, &aside, None).map_err(broken)?;
+        side_logs.read(&run).map_err(broken)?.into_iter().filter(|record| record.seq > state.seq).collect();
+    let mut previous = state.head;
+    for (index, sealed) in aside.iter().enumerate() {
+        let record = sealed.open(previous, state.seq + 1).map_err(|error| {
+            Broken(format!("the side log does not continue the journal at its record {}: {error}", index + 1))
+        })?;
+        previous = record.hash;
+        state.apply(&record);
     }
-    drive.ports.side_logs.clear(&run).map_err(broken)
+    let imported = if aside.is_empty() { Ok(()) } else { drive.ports.store.append(&*drive.lease, &aside, None) };
+    let goes_back = state.open_window().is_some_and(|window| !window.committed);
+    let log = if goes_back { side_logs.reopen(&run).map_err(broken)? } else { None };
+    match (imported, log) {
+        (Ok(()), Some(log)) => Ok(Some(Aside { log, store_failed: None })),
+        (Err(error), Some(log)) if error.kind == StoreErrorKind::Unavailable => {
+            Ok(Some(Aside { log, store_failed: Some(error.to_string()) }))
+        }
+        (imported, _) => {
+            imported.map_err(broken)?;
+            side_logs.clear(&run).map_err(broken)?;
+            Ok(None)
+        }
+    }
 }

@@ -264,9 +264,7 @@ impl Journal {
             && let Some(side) = &mut committer.side
             && side.append(sealed).is_ok()
         {
-            if !self.side_active.swap(true, Ordering::AcqRel) {
-                self.observer.side_log(&why);
-            }
+            self.go_aside(&why);
             return Ok(());
         }
         let broken = Broken(format!("the journal cannot be written: {why}"));
@@ -275,6 +273,13 @@ impl Journal {
         // Whoever waits for something that could no longer be recorded waits for nothing.
         self.changes.notify();
         Err(broken)
+    }
+
+    /// From now on records go to the side log: what stands there already must come before anything in the store.
+    pub(crate) fn go_aside(&self, why: &str) {
+        if !self.side_active.swap(true, Ordering::AcqRel) {
+            self.observer.side_log(why);
+        }
     }
 
     /// True once the store failed and records go to a window's side log: the window must go back.

@@ -8,7 +8,7 @@ use crate::undo::Mode;
 use piton_core::event::{Event, UndoReason, WindowClosed, WindowOpened};
 use piton_core::hold::HoldReason;
 use piton_core::outcome::{Failure, FailureKind};
-use piton_core::ports::{Cancel, Unwind, Watchdog};
+use piton_core::ports::{Cancel, SideLog, StoreError, Unwind, Watchdog};
 use piton_core::scope::{Catcher, OnOver, Scope, ScopeKind};
 use piton_core::window::{Window, WindowPhase};
 use piton_core::{Duration, Path, RunState, Value};
@@ -98,11 +98,8 @@ impl Shared {
         let cannot = |what: &str, why: String| {
             Unwind::Program(format!("the window \"{}\" is not opened: {what}: {why}", scope.path))
         };
-        let side = self
-            .ports
-            .side_logs
-            .prepare(&self.run)
-            .map_err(|error| cannot("its side log cannot be allocated", error.to_string()))?;
+        let side =
+            self.side_log(opened).map_err(|error| cannot("its side log cannot be allocated", error.to_string()))?;
         let watchdog =
             self.ports.watchdogs.start(&self.run).map_err(|error| cannot("its watchdog cannot be started", error))?;
         self.journal.set_side_log(Some(side));
@@ -111,13 +108,28 @@ impl Shared {
         Ok(())
     }
 
+    /// Space for the way back. An open window has it: asking a full disk for it again would be asking in vain.
+    fn side_log(&self, opened: bool) -> Result<Box<dyn SideLog>, StoreError> {
+        let known = if opened { self.ports.side_logs.reopen(&self.run)? } else { None };
+        known.map_or_else(|| self.ports.side_logs.prepare(&self.run), Ok)
+    }
+
     /// Dropped without being dismissed, the watchdog stays on guard.
     fn disarm(&self, dismiss: bool) {
         let opening = lock(&self.window).take();
         if let Some(opening) = opening.filter(|_| dismiss) {
             opening.watchdog.dismiss();
         }
+        self.put_side_log_away();
+    }
+
+    /// The window has ended. What it has recorded beside the store stays there until the next engine brings it home.
+    fn put_side_log_away(&self) {
         self.journal.set_side_log(None);
+        let ended = self.journal.with(|state| state.open_window().is_none());
+        if ended && !self.journal.on_side_log() && self.ports.side_logs.clear(&self.run).is_err() {
+            self.ports.observer.warn("the window's side log cannot be removed; the next engine will");
+        }
     }
 
     /// Opens the window around this scope, if there is one that is not open. Called before each step's start.
@@ -154,6 +166,9 @@ impl Shared {
 
     /// Holds the budget and tells the watchdog that this engine lives, until the window has ended.
     fn monitor(&self, path: &Path, on_over: OnOver, done: &Cancel) {
+        // Kept once it is known: that the window has closed is durable only when this ends, and an engine that goes
+        // silent before that must still be replaced.
+        let mut deadline = None;
         loop {
             let now = self.journal.now();
             let left_us = self.journal.with(|state| {
@@ -167,7 +182,7 @@ impl Shared {
                 self.go_back(path, "the store has failed");
             }
             if self.journal.stuck_us() < STUCK_US {
-                let deadline = self.deadline_boot_us(path);
+                deadline = self.deadline_boot_us(path).or(deadline);
                 if let Some(opening) = lock(&self.window).as_mut() {
                     opening.watchdog.beat(deadline);
                 }
@@ -190,6 +205,7 @@ impl Shared {
             _ => (Vec::new(), false),
         });
         if decided {
+            self.ports.side_logs.make_room(&self.run);
             // If this flush fails, so does the next one, and that one is reported.
             let _ = self.journal.flush();
             self.cancel_within(path, &format!("the window goes back: {why}"));
@@ -214,7 +230,8 @@ impl Shared {
         let path = &scope.path;
         if result.is_ok() && self.close_well(path) {
             self.journal.flush()?;
-            return result;
+            // That it has closed stands beside a store that failed: the run does not go on before it is brought home.
+            return if self.journal.on_side_log() { Err(self.store_failed()) } else { result };
         }
         let open = self.journal.with(|state| state.windows.get(path).filter(|window| window.is_open()).cloned());
         let Some(window) = open else { return result };
@@ -241,6 +258,10 @@ impl Shared {
         }
         self.close(path, true);
         self.journal.flush()?;
+        if lock(&self.window).is_none() {
+            // An earlier engine's window: nothing here was armed.
+            self.put_side_log_away();
+        }
         Ok(())
     }
 

@@ -53,11 +53,12 @@ fn syntax_errors_tell_the_way_to_write_it() {
     check(
         "def main():\n    x = (1,\n",
         expect![[r#"
-        error: syntax error: unexpected new line, expected symbol ')'
-         ┌─ main.star:3:1
-        3│ 
-         │ ^
-    "#]],
+            error: syntax error: unexpected new line, expected symbol ')'
+             ┌─ main.star:3:1
+            3│ 
+             │ ^
+             = help: a bracket that was opened before this is never closed
+        "#]],
     );
     check(
         "def main():\n\tif True:\n\t\tx = = 1\n",

@@ -74,6 +74,10 @@ impl Executor for Executors {
         let remains = match (action, handle) {
             (_, Handle::Supervisor { dir }) => self.processes.remains(dir, context),
             (Action::Sql(sql), _) => sql::remains(sql, handle, context, &self.vault, &self.databases),
+            (Action::WriteFile(write), Handle::Engine) => {
+                files::sweep(write, context);
+                Remains::Gone
+            }
             // It ended with its engine, which the lease has proven dead.
             (_, Handle::Engine) => Remains::Gone,
             (_, Handle::Session { .. }) => {

@@ -70,6 +70,8 @@ pub(crate) struct WriteReady {
     text: String,
     real: PathBuf,
     id: String,
+    /// What `inverse` has kept.
+    backup: Option<PathBuf>,
 }
 
 impl WriteReady {
@@ -91,7 +93,7 @@ impl WriteReady {
             }
             Err(error) => return Err(refused(error)),
         }
-        Ok(Self { write: write.clone(), text, real, id: id(context) })
+        Ok(Self { write: write.clone(), text, real, id: id(context), backup: None })
     }
 
     fn mode(&self, former: Option<&fs::Metadata>) -> u32 {
@@ -144,21 +146,43 @@ impl Prepared for WriteReady {
             _ => {}
         }
         keep(&self.real, &backup).map_err(refused)?;
+        self.backup = Some(backup.clone());
         Ok(Some(Action::RestoreFile { path, backup: Some(backup.display().to_string()) }))
     }
 
     fn perform(self: Box<Self>, cancel: &Cancel) -> Result<Outcome, ActionFailed> {
         if let Some(failure) = Stop::new(cancel, None).why() {
+            self.backup.as_ref().map(fs::remove_file);
             return Err(ActionFailed { never_began: true, ..failure.into() });
         }
         let temporary = beside(&self.real, &self.id, "-new");
         let refused = |error: io::Error| failure(&self.write.path, "written", error);
         if let Err(error) = self.write_beside(&temporary).and_then(|()| fs::rename(&temporary, &self.real)) {
             let _ = fs::remove_file(&temporary);
+            // Nothing was written, so nothing will be taken back.
+            self.backup.as_ref().map(fs::remove_file);
             return Err(ActionFailed { never_began: true, ..refused(error).into() });
         }
         flush_directory(&self.real).map_err(refused)?;
         Ok(Outcome { ok: true, ..Outcome::default() })
+    }
+}
+
+/// Removes what an interrupted attempt may have left half written beside the file.
+pub(crate) fn sweep(write: &WriteFile, context: &AttemptContext) {
+    if let Ok(real) = real_file(&context.root, &write.path) {
+        // Mostly there is none: the rename was faster.
+        let _ = fs::remove_file(beside(&real, &id(context), "-new"));
+    }
+}
+
+/// Removes what `inverse()` kept, once no undo can need it any more. Nothing else: what has no such name is left alone.
+pub fn forget(undo: &Action) {
+    let Action::RestoreFile { backup: Some(backup), .. } = undo else { return };
+    let backup = Path::new(backup);
+    let name = backup.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    if backup.is_absolute() && name.starts_with('.') && name.contains(".piton-") && fs::remove_file(backup).is_ok() {
+        let _ = flush_directory(backup);
     }
 }
 

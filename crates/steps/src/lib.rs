@@ -29,4 +29,5 @@ mod stop;
 mod text;
 
 pub use executors::Executors;
+pub use files::forget;
 pub use vault::{MAX_SECRET_BYTES, MIN_SECRET_BYTES, Vault};

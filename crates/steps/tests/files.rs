@@ -93,6 +93,41 @@ fn taking_back_restores_the_former_file_twice_too() {
 }
 
 #[test]
+fn what_an_interrupted_attempt_left_half_written_is_swept_away() {
+    let world = World::new();
+    fs::write(world.folder.path().join("conf"), "old").unwrap();
+    let (action, context) = (write("conf", "new", None), world.context("w", 1));
+    // The name that an attempt writes under is this attempt's alone: seen where its rename cannot happen.
+    let stranger = world.folder.path().join(".conf.piton-000000000000-new");
+    fs::write(&stranger, "another's").unwrap();
+    let mut prepared = world.prepare(&action, &context);
+    let Some(Action::RestoreFile { backup: Some(backup), .. }) = prepared.inverse().unwrap() else { panic!() };
+    let half = format!("{}-new", backup.rsplit_once('-').unwrap().0);
+    fs::write(&half, "ne").unwrap();
+    let remains = world.executors.remains(&action, &piton_core::event::Handle::Engine, &context);
+    assert!(matches!(remains, Remains::Gone));
+    assert!(!std::path::Path::new(&half).exists() && stranger.exists());
+    assert!(std::path::Path::new(&backup).exists(), "an undo may need it");
+}
+
+#[test]
+fn only_what_inverse_kept_is_ever_forgotten() {
+    let world = World::new();
+    let path = |name: &str| world.folder.path().join(name).display().to_string();
+    for name in ["conf", ".hidden", ".conf.piton-1-2"] {
+        fs::write(path(name), "x").unwrap();
+    }
+    let forget = |backup: Option<String>| piton_steps::forget(&Action::RestoreFile { path: "conf".into(), backup });
+    forget(None);
+    forget(Some(path("conf")));
+    forget(Some(path(".hidden")));
+    forget(Some(".conf.piton-1-2".into()));
+    assert_eq!(world.names(), [".conf.piton-1-2", ".hidden", "conf"]);
+    forget(Some(path(".conf.piton-1-2")));
+    assert_eq!(world.names(), [".hidden", "conf"]);
+}
+
+#[test]
 fn taking_back_what_was_never_written_changes_nothing() {
     let world = World::new();
     fs::write(world.folder.path().join("conf"), "old").unwrap();

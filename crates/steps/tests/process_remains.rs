@@ -9,7 +9,7 @@ use piton_core::ports::{ActionFailed, Cancel, Remains};
 use process_support::*;
 use std::fs;
 use std::process::{Child, Command};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// An engine in a process of its own that runs the script as attempt 1. Killed when dropped.
 struct Engine(Child);
@@ -115,6 +115,26 @@ fn a_later_engine_can_end_it_with_everything_below() {
     assert_eq!((failed.failure.kind, failed.failure.message.as_str()), (FailureKind::Stopped, "ended: it goes back"));
     assert!(!alive(daemon) && !alive(world.command(1)));
     until("the supervisor's exit", || !alive(world.supervisor(1)));
+}
+
+#[test]
+fn a_supervisor_that_cannot_write_its_record_does_not_hold_up_an_engine_that_ends_it() {
+    let world = World::new();
+    let begun = world.dir.path().join("begun");
+    let mut engine = Engine::start(&world, &format!("echo begun >> {}; sleep 1000", begun.display()), None);
+    line_of(&begun);
+    engine.kill();
+    // As on a full disk: the record cannot be written, now or later.
+    fs::create_dir(world.attempt_dir(1).join("exit.new")).unwrap();
+    let cancel = Cancel::new();
+    cancel.fire("the window goes back");
+    let start = Instant::now();
+    let failed = attached(&world, &cancel).unwrap_err();
+    // A supervisor that does not obey is killed after twenty seconds: longer than many a window's reserve.
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    assert!(failed.unknown, "{failed:?}");
+    assert!(!alive(world.command(1)) && !alive(world.supervisor(1)));
+    assert_eq!(name(&remains(&world)), "gone");
 }
 
 #[test]

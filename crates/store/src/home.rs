@@ -10,7 +10,7 @@
 //! open.lock           held while a database is created or migrated
 //! turn.lock           so that writers of several processes take turns
 //! key  signing.key    32 random bytes each
-//! runs/ID/            a run's own files: lease.lock, lease.held, side.log, attempts and outputs
+//! runs/ID/            a run's own files: lease.lock, lease.held, side.log, side.room, attempts and outputs
 //! ```
 
 use crate::error::{from_io, refused};

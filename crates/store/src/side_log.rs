@@ -4,6 +4,9 @@
 //! an append then overwrites blocks that the file already owns, which a full disk does not prevent. (On file systems that
 //! copy on write, btrfs and ZFS, nothing can promise that.) Never decides when it is used; the engine imports it.
 //!
+//! Beside it stands `side.room`, which is space and nothing else: a command that takes something back needs a directory
+//! and files of its own, and on a full disk it has them once that space is given back.
+//!
 //! Format: 16 bytes of magic, then frames: length of the payload (4 bytes, little-endian), SHA-256 of the frame's place
 //! in the file (8 bytes, big-endian) and payload, payload (a JSON list of records). The first length of zero or the first
 //! frame that does not match its hash ends the log: what follows was never acknowledged.
@@ -22,7 +25,11 @@ use std::path::{Path, PathBuf};
 /// Space for about two thousand events of going back; a window has tens of steps, each undone with two or three.
 pub(crate) const SIDE_LOG_BYTES: u64 = 4 * 1024 * 1024;
 
+/// Space for about fifty commands that go back, each with a directory and four small files.
+const ROOM_BYTES: u64 = 1024 * 1024;
+
 const FILE: &str = "side.log";
+const ROOM: &str = "side.room";
 const MAGIC: [u8; 16] = *b"piton side log 1";
 const FRAME_HEAD_BYTES: u64 = 4 + 32;
 
@@ -46,6 +53,7 @@ impl FileSideLog {
         }
         let temp = run_dir.join("side.log.tmp");
         let made = allocate(&temp, bytes).and_then(|file| {
+            allocate(&run_dir.join(ROOM), ROOM_BYTES)?;
             fs::rename(&temp, &path)?;
             sync_dir(run_dir)?;
             Ok(file)
@@ -54,6 +62,7 @@ impl FileSideLog {
             Ok(file) => Ok(Self { path, file, end: MAGIC.len() as u64, bytes }),
             Err(error) => {
                 let _ = fs::remove_file(&temp);
+                make_room(run_dir);
                 Err(from_io("set aside the space of the side log", &path, error))
             }
         }
@@ -135,8 +144,15 @@ fn read_to_end(path: &Path) -> Result<Option<(Vec<Sealed>, u64)>, StoreError> {
     Ok(Some((records, at as u64)))
 }
 
+/// Gives back the space kept for going back.
+pub(crate) fn make_room(run_dir: &Path) {
+    // It may have been given back before. Where it cannot be, going back does without.
+    let _ = fs::remove_file(run_dir.join(ROOM));
+}
+
 /// Removes the run's side log. Its records being in the journal, a crash that brings it back does no harm.
 pub(crate) fn clear(run_dir: &Path) -> Result<(), StoreError> {
+    make_room(run_dir);
     let path = run_dir.join(FILE);
     match fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(from_io("remove the side log", &path, error)),

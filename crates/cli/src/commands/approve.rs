@@ -154,7 +154,7 @@ fn only_question(state: &RunState, answer: &Answer, run: &RunId) -> Result<(Path
         Ask::Manual { .. } => *answer == Answer::Reject,
         Ask::Fields { .. } => false,
     };
-    let questions: Vec<_> = state
+    let mut questions: Vec<_> = state
         .steps_in_order()
         .into_iter()
         .filter_map(|(path, step)| match &step.phase {
@@ -164,6 +164,8 @@ fn only_question(state: &RunState, answer: &Answer, run: &RunId) -> Result<(Path
             _ => None,
         })
         .collect();
+    // By path: branches ask in any order, and a list should look the same when it is asked for again.
+    questions.sort_by(|(a, _), (b, _)| a.as_str().cmp(b.as_str()));
     match questions.as_slice() {
         [one] => Ok(one.clone()),
         [] if state.finished.is_some() => {

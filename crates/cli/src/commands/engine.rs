@@ -2,6 +2,7 @@
 //!
 //! Owns the life of an engine in this process, and starting one in the background. Never decides how a run goes on.
 
+use crate::commands::leftovers;
 use crate::error::{CliError, Kind};
 use crate::exit::Exit;
 use crate::survival::ACCEPT_VARIABLE;
@@ -136,10 +137,13 @@ pub(crate) fn drive(wire: &Wire, driven: Driven, screen: Arc<Screen>) -> Result<
     let signals = follow_signals(engine.control(), by.unwrap_or_else(|| world::actor(None)), screen.clone())?;
     let end = engine.run();
     signals.close();
+    // The engine still holds the lease.
+    let cleared = leftovers::clear(wire, &run);
     screen.end(&run, &end);
     if let piton_engine::End::Broken(why) = end {
         return Err(piton_engine::Broken(why).into());
     }
+    cleared?;
     Ok(Exit::of_end(&end))
 }
 

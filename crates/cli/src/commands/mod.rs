@@ -28,5 +28,6 @@ pub(crate) mod docs;
 // What commands share.
 mod fields;
 mod follow;
+mod leftovers;
 pub(crate) mod names;
 mod post;

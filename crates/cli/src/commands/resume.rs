@@ -6,7 +6,7 @@
 use crate::args::ResumeArgs;
 use crate::commands::follow::{self, Reader};
 use crate::commands::post::{self, Sent};
-use crate::commands::{engine, names};
+use crate::commands::{engine, leftovers, names};
 use crate::error::{CliError, Kind};
 use crate::exit::Exit;
 use crate::ui::text::printable;
@@ -15,7 +15,7 @@ use crate::world;
 use piton_core::RunState;
 use piton_core::decide::check_decision;
 use piton_core::hold::{Choice, Decision};
-use piton_core::ports::{InboxMessage, Store as _};
+use piton_core::ports::{InboxMessage, LeaseOutcome, Store as _};
 
 pub(crate) fn run(args: ResumeArgs) -> Result<Exit, CliError> {
     let mut wire = Wire::open()?;
@@ -23,6 +23,10 @@ pub(crate) fn run(args: ResumeArgs) -> Result<Exit, CliError> {
     let run = found.id;
     let state = wire.state(&run)?;
     if state.status().is_final() && state.undoing.is_none() {
+        // Its engine may have been killed between its last record and this.
+        if let LeaseOutcome::Held(_lease) = wire.store.lease(&run, &world::engine_id(&*wire.clock))? {
+            leftovers::clear(&wire, &run)?;
+        }
         return Err(CliError::new(Kind::RunEnded, format!("run {run} has ended: it {}", state.status().word()))
             .hint(format!("see what it did: piton show {}", run.short())));
     }

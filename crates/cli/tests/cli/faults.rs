@@ -27,6 +27,7 @@ fn goes_on_to_its_end(place: &Place) -> Ran {
 }
 
 /// A shell's script in a mount namespace of its own, where this user may mount. `None`, loudly, where it may not.
+#[allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn in_own_mounts(place: &Place, script: &str) -> Option<Ran> {
     let unshare = |script: &str| {
         let mut command = std::process::Command::new("unshare");

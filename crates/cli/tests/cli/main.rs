@@ -10,6 +10,7 @@ mod calls;
 mod faults;
 mod holds;
 mod hostile;
+mod leftovers;
 mod looking;
 mod people;
 mod receipts;

@@ -7,6 +7,7 @@ const WINDOW: &str = "def main():\n    step(\"first\", write_file(\"first\", \"1
 const PLAIN: &str = "def main():\n    step(\"first\", write_file(\"first\", \"1\"))\n";
 
 /// `piton` as the first process of a namespace of its own, as in a container. `None`, loudly, where that is not allowed.
+#[allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn as_first_process(place: &Place, words: &[&str], accept: Option<&str>) -> Option<Ran> {
     let unshare = |program: &str, words: &[&str]| {
         let mut command = std::process::Command::new("unshare");

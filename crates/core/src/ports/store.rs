@@ -165,6 +165,9 @@ pub trait SideLogs: Send + Sync {
         Ok(None)
     }
 
+    /// Gives back the space that was kept for what going back itself needs on that disk: its commands' files.
+    fn make_room(&self, _run: &RunId) {}
+
     /// Whole records of an older side log, oldest first; a torn end is left out.
     fn read(&self, run: &RunId) -> Result<Vec<Sealed>, StoreError>;
 

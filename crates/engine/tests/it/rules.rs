@@ -377,6 +377,61 @@ fn where_the_store_fails_in_a_window_going_back_is_recorded_beside_it_and_brough
 }
 
 #[test]
+fn whoever_takes_an_open_window_over_while_the_store_fails_goes_back_beside_it() {
+    for full_at in 6..10 {
+        for moment in 1.. {
+            let sim = Sim::new(pause());
+            sim.store.kept().full_at = Some(full_at);
+            sim.world.kill_after(moment);
+            sim.live();
+            let killed = sim.world.is_dead(1);
+            sim.world.never_kill();
+            // The watchdog; and somebody who tries again before there is space.
+            for life in 2..4 {
+                let end = sim.live();
+                assert!(matches!(end, End::Broken(_)), "{full_at}, {moment}, {life}: {end:?}\n{}", sim.story());
+                let vars = (sim.world.var("closed"), sim.world.var("work"), sim.world.var("more"));
+                assert_eq!(vars, (0, 0, 0), "{full_at}, {moment}, {life}: {}", sim.story());
+            }
+            sim.store.kept().full_at = None;
+            let end = sim.live();
+            sim.check();
+            assert!(matches!(end, End::Succeeded(_)), "{full_at}, {moment}: {end:?}\n{}", sim.story());
+            assert!(!sim.store.kept().side_prepared && sim.state().open_window().is_none());
+            if !killed {
+                break;
+            }
+        }
+    }
+}
+
+/// Closes and opens again.
+fn closing(script: &'static str) -> Book {
+    Book::new(move |run| {
+        run.window("pause", (60, 20), |window| {
+            window.step("close", sh(script)).undo(sh("clear closed")).go()?;
+            window.step("open", sh("clear closed")).go()?;
+            Ok(Value::None)
+        })
+    })
+}
+
+#[test]
+fn a_window_that_another_engine_has_closed_can_be_entered_again_and_leaves_nothing_behind() {
+    let mut sim = Sim::new(closing("set closed; die"));
+    assert!(matches!(sim.live(), End::Broken(_)));
+    assert!(sim.store.kept().side_prepared);
+    sim.clock.jump(std::time::Duration::from_secs(41));
+    assert!(matches!(sim.live(), End::Held));
+    assert!(!sim.store.kept().side_prepared);
+    sim.edit(closing("set closed"));
+    sim.tell(InboxMessage::RetryAll);
+    assert!(matches!(sim.live(), End::Succeeded(_)), "{}", sim.story());
+    sim.check();
+    assert!(!sim.store.kept().side_prepared);
+}
+
+#[test]
 fn where_the_side_log_fails_too_the_engine_stops_and_the_watchdog_stays_on_guard() {
     let sim = Sim::new(pause());
     {

@@ -128,6 +128,19 @@ fn past_its_commit_point_a_window_goes_forward_whatever_moment_its_engine_dies_a
 }
 
 #[test]
+fn until_its_close_is_durable_a_window_keeps_its_watchdogs_deadline() {
+    // An engine that is stopped in the commit of the close has told nobody that the window is closed.
+    for script in ["set work", "fail"] {
+        let sim = Sim::new(pause(script, LONG));
+        sim.store.kept().commit_takes = Duration::from_millis(2);
+        sim.live();
+        sim.check();
+        let guards = sim.watchdogs.all();
+        assert!(guards.iter().all(|guard| guard.dismissed && !guard.lulled), "{guards:?}");
+    }
+}
+
+#[test]
 fn a_window_over_its_budget_goes_back_within_it_while_a_step_runs() {
     let sim = Sim::new(pause("set work; await never", (60, 50)));
     let end = sim.live();

@@ -196,7 +196,13 @@ pub(crate) fn syntax(error: &starlark::Error) -> Diagnostic {
         _ if diagnostic.message.contains("abs are not allowed") => ("tabs are not allowed", "indent with spaces"),
         _ => {
             let message = diagnostic.message.strip_prefix("parse error: ").unwrap_or(&diagnostic.message);
-            return Diagnostic { message: format!("syntax error: {message}"), ..diagnostic };
+            let unclosed = message.starts_with("unexpected new line") && message.contains("expected symbol");
+            let help = unclosed.then(|| "a bracket that was opened before this is never closed".to_owned());
+            return Diagnostic {
+                message: format!("syntax error: {message}"),
+                help: help.or(diagnostic.help),
+                ..diagnostic
+            };
         }
     };
     Diagnostic { message: what.into(), help: Some(help.into()), ..diagnostic }

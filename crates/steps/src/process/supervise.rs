@@ -24,7 +24,8 @@ use std::time::Duration;
 const MAX_SLEEP: Duration = Duration::from_secs(10);
 
 /// How often, and how many times, a record is tried again that could not be written (a full disk) while no engine
-/// listens: ten minutes, in which a person may make room. The lock is held meanwhile, so nobody takes it for dead.
+/// listens: ten minutes, in which a person may make room. The lock is held meanwhile, so nobody takes it for dead. A
+/// later engine that asks us to end does not wait for that: it goes back, and needs to know only that nothing is alive.
 const RECORD_RETRY: Duration = Duration::from_secs(1);
 const RECORD_RETRIES: u32 = 600;
 
@@ -59,6 +60,8 @@ pub(super) struct Control {
     children: UnixStream,
     ends: UnixStream,
     pub(super) engine_gone: bool,
+    /// Somebody has sent TERM, INT or HUP.
+    end_asked: bool,
 }
 
 impl Control {
@@ -78,7 +81,8 @@ impl Control {
         signal_hook::flag::register(SIGPIPE, Arc::default())?;
         children.set_nonblocking(true)?;
         ends.set_nonblocking(true)?;
-        Ok(Self { input: io::stdin(), frames: Frames::default(), children, ends, engine_gone: false })
+        let input = io::stdin();
+        Ok(Self { input, frames: Frames::default(), children, ends, engine_gone: false, end_asked: false })
     }
 
     /// Sleeps until something happens: to us, to a child, or to one of `others`.
@@ -103,6 +107,7 @@ impl Control {
         }
         if hits[1] {
             drain(&self.ends);
+            self.end_asked = true;
             notices.push(Notice::EndAsked);
         }
         if hits.get(2 + others.len()) == Some(&true) {
@@ -210,6 +215,7 @@ fn run(control: &mut Control, job: Job, attempt: &Attempt) -> io::Result<bool> {
                 record.notes.push(format!("the exit record cannot be written: {error}"));
                 break;
             }
+            Err(_) if control.end_asked => break,
             Err(_) => drop(control.wait(&[], RECORD_RETRY)?),
         }
     }

@@ -174,6 +174,10 @@ impl SideLogs for SqliteStore {
         Ok(log.map(|log| Box::new(log) as Box<dyn SideLog>))
     }
 
+    fn make_room(&self, run: &RunId) {
+        side_log::make_room(&self.home.run_dir(run));
+    }
+
     fn read(&self, run: &RunId) -> Result<Vec<Sealed>, StoreError> {
         side_log::read(&self.home.run_dir(run))
     }

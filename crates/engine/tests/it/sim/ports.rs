@@ -58,6 +58,8 @@ pub(crate) struct Guard {
     pub(crate) beats: u64,
     pub(crate) deadlines: Vec<u64>,
     pub(crate) dismissed: bool,
+    /// It had a deadline, and was told that there is none any more.
+    pub(crate) lulled: bool,
 }
 
 pub(crate) struct SimWatchdogs {
@@ -113,6 +115,7 @@ impl Watchdog for SimWatchdog {
     fn beat(&mut self, deadline_boot_us: Option<u64>) {
         let guard = &mut self.guards.lock().unwrap()[self.index];
         guard.beats += 1;
+        guard.lulled |= deadline_boot_us.is_none() && !guard.deadlines.is_empty();
         if let Some(deadline) = deadline_boot_us.filter(|deadline| guard.deadlines.last() != Some(deadline)) {
             guard.deadlines.push(deadline);
         }

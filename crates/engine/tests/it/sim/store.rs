@@ -33,7 +33,7 @@ pub(crate) struct Kept {
     pub(crate) commit_takes: Duration,
     pub(crate) side: Vec<Sealed>,
     pub(crate) side_room: usize,
-    side_prepared: bool,
+    pub(crate) side_prepared: bool,
 }
 
 pub(crate) struct MemStore {
@@ -275,9 +275,16 @@ impl SideLogs for MemSideLogs {
         if self.world.is_dead(self.life) || kept.side_room == 0 {
             return Err(refused(StoreErrorKind::Unavailable, "no space"));
         }
+        if kept.full_at.is_some_and(|full_at| kept.records.len() >= full_at) {
+            return Err(refused(StoreErrorKind::Unavailable, "the disk is full"));
+        }
         assert!(kept.side.is_empty(), "an older side log must have been imported");
         kept.side_prepared = true;
-        Ok(Box::new(MemSideLog { store: self.store.clone(), world: self.world.clone(), life: self.life }))
+        Ok(self.open())
+    }
+
+    fn reopen(&self, _: &RunId) -> Result<Option<Box<dyn SideLog>>, StoreError> {
+        Ok(self.store.kept().side_prepared.then(|| self.open()))
     }
 
     fn read(&self, _: &RunId) -> Result<Vec<Sealed>, StoreError> {
@@ -286,8 +293,16 @@ impl SideLogs for MemSideLogs {
 
     fn clear(&self, _: &RunId) -> Result<(), StoreError> {
         if !self.world.is_dead(self.life) {
-            self.store.kept().side.clear();
+            let mut kept = self.store.kept();
+            kept.side.clear();
+            kept.side_prepared = false;
         }
         Ok(())
+    }
+}
+
+impl MemSideLogs {
+    fn open(&self) -> Box<dyn SideLog> {
+        Box::new(MemSideLog { store: self.store.clone(), world: self.world.clone(), life: self.life })
     }
 }
