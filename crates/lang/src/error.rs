@@ -5,7 +5,9 @@
 
 use crate::diagnostic::{Diagnostic, site_of};
 use piton_core::request::Site;
+use crate::values::hole::NeedsHole;
 use starlark::ErrorKind;
+use starlark::codemap::FileSpan;
 use std::fmt;
 
 /// A mistake of the author's, found by a built-in.
@@ -74,6 +76,11 @@ pub(crate) fn is_leaving(error: &starlark::Error) -> bool {
     inner(error).is_some_and(|inner| inner.is::<Leaving>())
 }
 
+/// The hole that an evaluation came to.
+pub(crate) fn needed_hole(error: &starlark::Error) -> Option<&str> {
+    inner(error)?.downcast_ref::<NeedsHole>().map(|needs| needs.0.as_str())
+}
+
 macro_rules! anyhow_of {
     ($kind:expr) => {
         match $kind {
@@ -98,6 +105,11 @@ fn inner(error: &starlark::Error) -> Option<&(dyn std::error::Error + Send + Syn
 
 /// The error as a diagnostic, with its place and the calls that led there.
 pub(crate) fn explain(error: &starlark::Error) -> Diagnostic {
+    explain_from(error, &Clone::clone)
+}
+
+/// The same for sources in which the author's place is another than the one that runs.
+pub(crate) fn explain_from(error: &starlark::Error, original: &dyn Fn(&FileSpan) -> FileSpan) -> Diagnostic {
     let author = anyhow_of!(error.kind()).and_then(|inner| inner.downcast_ref::<AuthorError>());
     let mut diagnostic = match author {
         Some(author) => Diagnostic {
@@ -110,21 +122,25 @@ pub(crate) fn explain(error: &starlark::Error) -> Diagnostic {
     // An error in handing over arguments has no place of its own: it is where the call stands.
     let call = || error.call_stack().frames.iter().rev().find_map(|frame| frame.location.as_ref());
     if let Some(span) = error.span().or_else(call) {
-        diagnostic = diagnostic.at(span);
+        diagnostic = diagnostic.at(&original(span));
     }
     if author.is_some_and(|author| author.hides_strings) {
         diagnostic.hide_strings();
     }
-    diagnostic.callers = callers(error, diagnostic.place.as_ref().map(|place| &place.site));
+    diagnostic.callers = callers(error, diagnostic.place.as_ref().map(|place| &place.site), original);
     diagnostic
 }
 
-fn callers(error: &starlark::Error, own: Option<&Site>) -> Vec<(Site, String)> {
+fn callers(
+    error: &starlark::Error,
+    own: Option<&Site>,
+    original: &dyn Fn(&FileSpan) -> FileSpan,
+) -> Vec<(Site, String)> {
     let frames = &error.call_stack().frames;
     let mut callers = Vec::new();
     for pair in frames.windows(2).rev() {
         let [outer, inner] = pair else { continue };
-        let Some(site) = inner.location.as_ref().map(site_of) else { continue };
+        let Some(site) = inner.location.as_ref().map(|span| site_of(&original(span))) else { continue };
         if Some(&site) == own || outer.name == "None" {
             continue;
         }

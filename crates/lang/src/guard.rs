@@ -100,7 +100,7 @@ fn look(values: Vec<Value<'_>>, mut budget: usize, width: usize) -> Result<bool,
     Ok(true)
 }
 
-fn inside<'v>(value: Value<'v>, width: usize, visit: &mut dyn FnMut(Value<'v>)) {
+pub(crate) fn inside<'v>(value: Value<'v>, width: usize, visit: &mut dyn FnMut(Value<'v>)) {
     if let Some(list) = ListRef::from_value(value) {
         list.content().iter().rev().take(width).for_each(|value| visit(*value));
     } else if let Some(tuple) = TupleRef::from_value(value) {

@@ -16,6 +16,7 @@ mod runbook;
 // From sources to something that can be called.
 mod check;
 mod load;
+mod plan;
 mod registry;
 mod source;
 

@@ -9,6 +9,7 @@ use crate::check;
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::error::explain;
 use crate::guard;
+use crate::plan::{self, instrument};
 use crate::limits::{Limits, MAX_LOAD_DEPTH, MAX_SOURCE_BYTES};
 use crate::registry::Registry;
 use crate::session::Session;
@@ -23,6 +24,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// One loaded file.
+#[derive(Clone)]
 pub(crate) struct Source {
     pub(crate) bytes: Vec<u8>,
     pub(crate) ast: AstModule,
@@ -32,6 +34,8 @@ pub(crate) struct Source {
 pub(crate) struct Loaded {
     pub(crate) registry: Registry,
     pub(crate) sources: BTreeMap<String, Source>,
+    /// The files in the order in which they were evaluated.
+    order: Vec<String>,
     /// What is questionable but not wrong.
     pub(crate) warnings: Diagnostics,
     pub(crate) limits: Limits,
@@ -76,6 +80,7 @@ pub(crate) fn load(sources: Arc<dyn Sources>, file: &str) -> Result<Loaded, Diag
         sources: BTreeMap::new(),
         interfaces: HashMap::new(),
         visiting: Vec::new(),
+        order: Vec::new(),
         found: Diagnostics::default(),
     };
     let Some(path) = normalize(file) else {
@@ -87,7 +92,8 @@ pub(crate) fn load(sources: Arc<dyn Sources>, file: &str) -> Result<Loaded, Diag
         loader.found.0.retain(|diagnostic| diagnostic.severity == Severity::Error);
         return Err(loader.found);
     }
-    Ok(Loaded { registry: loader.registry, sources: loader.sources, warnings: loader.found, limits: Limits::default() })
+    let Loader { registry, sources, order, found: warnings, .. } = loader;
+    Ok(Loaded { registry, sources, order, warnings, limits: Limits::default() })
 }
 
 struct Loader {
@@ -96,6 +102,8 @@ struct Loader {
     interfaces: HashMap<String, Interface>,
     /// The files that are loading each other, outermost first.
     visiting: Vec<String>,
+    /// The files that are evaluated, in that order.
+    order: Vec<String>,
     found: Diagnostics,
 }
 
@@ -172,13 +180,35 @@ impl Loader {
         checked.0.into_iter().for_each(|diagnostic| self.found.push(diagnostic));
         self.interfaces.insert(path.to_owned(), interface);
         if is_fine {
-            match evaluate(path, &source.ast, &self.registry) {
-                Ok(module) => self.registry.add(path, module, &check::top_level_names(&source.ast)),
+            match evaluate(path, &source.ast, &self.registry, &OPERATORS) {
+                Ok(module) => {
+                    self.order.push(path.to_owned());
+                    self.registry.add(path, module, &check::top_level_names(&source.ast));
+                }
                 Err(diagnostic) => self.found.push(diagnostic),
             }
         }
         self.sources.insert(path.to_owned(), source);
     }
+}
+
+/// The same files as a planning copy: see `plan`.
+pub(crate) fn planning(loaded: &Loaded) -> Result<Loaded, Diagnostics> {
+    let standard = builtins::standard().map_err(|error| explain(&error.into()))?;
+    let mut registry = Registry::new(loaded.registry.sources.clone(), plan::globals(), standard);
+    let read = |source: &Source| String::from_utf8_lossy(&source.bytes).into_owned();
+    let instrumented = |(path, source): (&String, &Source)| (path.clone(), instrument(&source.ast, &read(source)));
+    registry.planning = Some(loaded.sources.iter().map(instrumented).collect());
+    for path in &loaded.order {
+        let Some(source) = loaded.sources.get(path) else { continue };
+        let text = registry.planning.as_ref().and_then(|all| all.get(path)).map(|source| source.text.clone());
+        let dialect = Dialect { enable_types: DialectTypes::ParseOnly, ..dialect() };
+        let ast = AstModule::parse(path, text.unwrap_or_default(), &dialect).map_err(|error| explain(&error))?;
+        let module = evaluate(path, &ast, &registry, &plan::OPERATORS)?;
+        registry.add(path, module, &check::top_level_names(&source.ast));
+    }
+    let sources = loaded.sources.iter().map(|(path, source)| (path.clone(), source.clone())).collect();
+    Ok(Loaded { registry, sources, order: loaded.order.clone(), warnings: Diagnostics::default(), limits: loaded.limits })
 }
 
 /// Hands out the files that are loaded already.
@@ -191,11 +221,16 @@ impl FileLoader for Files<'_> {
     }
 }
 
-fn evaluate(path: &str, ast: &AstModule, registry: &Registry) -> Result<FrozenModule, Diagnostic> {
+fn evaluate(
+    path: &str,
+    ast: &AstModule,
+    registry: &Registry,
+    operators: &[(&str, &str)],
+) -> Result<FrozenModule, Diagnostic> {
     let mut ast = ast.clone();
     // The type checker has seen the file as written; what runs guards operators that can multiply a value.
     ast.replace_binary_operators(
-        &OPERATORS.map(|(operator, function)| (operator.to_owned(), function.to_owned())).into(),
+        &operators.iter().map(|(operator, function)| ((*operator).to_owned(), (*function).to_owned())).collect(),
     );
     Module::with_temp_heap(|module| {
         let session = Session::loading(registry, path);

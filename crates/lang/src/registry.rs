@@ -4,9 +4,11 @@
 //! cross threads and the journal. Never evaluates.
 
 use crate::check::Signatures;
+use crate::plan::Instrumented;
 use piton_core::Digest;
 use piton_core::ports::{SourceError, Sources};
 use piton_core::value::Definition;
+use starlark::codemap::FileSpan;
 use starlark::environment::{FrozenModule, Globals};
 use starlark::typing::Ty;
 use starlark::values::enumeration::EnumType;
@@ -26,6 +28,8 @@ pub(crate) struct Registry {
     functions: HashMap<ValueIdentity<'static>, Definition>,
     types: HashMap<Ty, Definition>,
     scripts: Mutex<HashMap<String, Digest>>,
+    /// Of the planning copy: the sources as they are evaluated. `None` for the runbook itself.
+    pub(crate) planning: Option<HashMap<String, Instrumented>>,
 }
 
 impl Registry {
@@ -39,7 +43,14 @@ impl Registry {
             functions: HashMap::new(),
             types: HashMap::new(),
             scripts: Mutex::new(HashMap::new()),
+            planning: None,
         }
+    }
+
+    /// The author's place of a stretch of what is evaluated.
+    pub(crate) fn original(&self, span: &FileSpan) -> FileSpan {
+        let instrumented = self.planning.as_ref().and_then(|sources| sources.get(span.filename()));
+        instrumented.map_or_else(|| span.clone(), |source| source.original(span.span))
     }
 
     /// Takes in a frozen module and the names its source defines at top level, in their order. Modules come after

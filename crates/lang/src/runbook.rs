@@ -41,6 +41,21 @@ impl Runbook {
         Ok(Self { loaded, file, interface })
     }
 
+    /// The copy that a planner evaluates: in it holes can be passed on, and deciding on one ends the evaluation with
+    /// `Unwind::Undetermined`.
+    pub fn planning(&self) -> Result<Self, Diagnostics> {
+        let copy = |scope| {
+            let thread = std::thread::Builder::new().name("load".into()).stack_size(LOAD_STACK_BYTES);
+            thread.spawn_scoped(scope, || crate::load::planning(&self.loaded))
+        };
+        let loaded = std::thread::scope(|scope| match copy(scope).map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(loaded)) => loaded,
+            Ok(Err(_)) => Err(Diagnostic::error("the language gave up while loading: a bug in Piton").into()),
+            Err(error) => Err(Diagnostic::error(format!("no thread for loading: {error}")).into()),
+        })?;
+        Ok(Self { loaded, file: self.file.clone(), interface: self.interface.clone() })
+    }
+
     /// Lowers what one evaluation may use.
     #[must_use]
     pub fn limited(mut self, limits: Limits) -> Self {

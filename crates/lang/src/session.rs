@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use crate::diagnostic::site_of;
-use crate::error::{AuthorError, Leaving, author, explain, is_leaving};
+use crate::error::{AuthorError, Leaving, author, explain_from, is_leaving, needed_hole};
 use crate::limits::MAX_STEPS;
 use crate::registry::Registry;
 use piton_core::Path;
@@ -175,8 +175,9 @@ impl<'e> Session<'e> {
     pub(crate) fn ended_at(&self, error: &starlark::Error, definition: Option<&FileSpan>) -> Unwind {
         match self.leaving.take() {
             Some(why) if is_leaving(error) => why,
+            _ if let Some(what) = needed_hole(error) => Unwind::Undetermined(what.to_owned()),
             _ => {
-                let diagnostic = explain(error);
+                let diagnostic = explain_from(error, &|span| self.registry.original(span));
                 Unwind::Program(match definition {
                     Some(definition) if diagnostic.place.is_none() => diagnostic.at(definition).to_string(),
                     _ => diagnostic.to_string(),
@@ -189,5 +190,7 @@ impl<'e> Session<'e> {
 /// Where the author called the built-in that is running: the innermost place in a source.
 pub(crate) fn call_site(eval: &Evaluator<'_, '_, '_>) -> Site {
     let innermost = (0..eval.call_stack_count()).find_map(|outward| eval.call_stack_nth_location(outward));
-    innermost.as_ref().map(site_of).unwrap_or_default()
+    let registry = Session::of(eval).map(|session| session.registry).ok();
+    let original = |span: FileSpan| registry.map_or(span.clone(), |registry| registry.original(&span));
+    innermost.map(|span| site_of(&original(span))).unwrap_or_default()
 }

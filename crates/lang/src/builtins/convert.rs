@@ -13,7 +13,7 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
 }
 
 #[starlark_module]
-fn json_members(builder: &mut GlobalsBuilder) {
+pub(crate) fn json_members(builder: &mut GlobalsBuilder) {
     /// The value as JSON. Structs and records are objects.
     fn encode<'v>(
         #[starlark(require = pos)] value: Value<'v>,

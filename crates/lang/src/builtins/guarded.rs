@@ -14,7 +14,7 @@ use starlark::starlark_module;
 use starlark::values::list::ListRef;
 use starlark::values::string::StarlarkStr;
 use starlark::values::tuple::TupleRef;
-use starlark::values::{UnpackValue, Value, ValueOfUnchecked};
+use starlark::values::{Heap, UnpackValue, Value, ValueOfUnchecked};
 
 /// What `load` writes for an operator.
 pub(crate) const OPERATORS: [(&str, &str); 4] =
@@ -56,6 +56,29 @@ fn check_times(sequence: Value<'_>, times: Value<'_>) -> starlark::Result<()> {
     Ok(())
 }
 
+pub(crate) fn times<'v>(a: Value<'v>, b: Value<'v>, heap: Heap<'v>) -> starlark::Result<Value<'v>> {
+    check_times(a, b)?;
+    check_times(b, a)?;
+    check_bits(bits(a).zip(bits(b)).map(|(a, b)| a.saturating_add(b)))?;
+    a.mul(b, heap)
+}
+
+pub(crate) fn plus<'v>(a: Value<'v>, b: Value<'v>, heap: Heap<'v>) -> starlark::Result<Value<'v>> {
+    check_bits(bits(a).max(bits(b)))?;
+    a.add(b, heap)
+}
+
+pub(crate) fn shift<'v>(a: Value<'v>, b: Value<'v>, heap: Heap<'v>) -> starlark::Result<Value<'v>> {
+    let by = b.unpack_i32().map_or(u64::MAX, |by| u64::try_from(by).unwrap_or(0));
+    check_bits(bits(a).and(bits(b)).map(|_| bits(a).unwrap_or(0).saturating_add(by)))?;
+    a.left_shift(b, heap)
+}
+
+pub(crate) fn percent<'v>(a: Value<'v>, b: Value<'v>, heap: Heap<'v>) -> starlark::Result<Value<'v>> {
+    check_shown(b)?;
+    a.percent(b, heap)
+}
+
 #[starlark_module]
 pub(crate) fn globals(builder: &mut GlobalsBuilder) {
     /// The integers from `a` (or 0) to below `b`, every `step`th.
@@ -82,10 +105,7 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
         #[starlark(require = pos)] b: Value<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
-        check_times(a, b)?;
-        check_times(b, a)?;
-        check_bits(bits(a).zip(bits(b)).map(|(a, b)| a.saturating_add(b)))?;
-        a.mul(b, eval.heap())
+        times(a, b, eval.heap())
     }
 
     fn __piton_plus<'v>(
@@ -93,8 +113,7 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
         #[starlark(require = pos)] b: Value<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
-        check_bits(bits(a).max(bits(b)))?;
-        a.add(b, eval.heap())
+        plus(a, b, eval.heap())
     }
 
     fn __piton_shift<'v>(
@@ -102,9 +121,7 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
         #[starlark(require = pos)] b: Value<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
-        let by = b.unpack_i32().map_or(u64::MAX, |by| u64::try_from(by).unwrap_or(0));
-        check_bits(bits(a).and(bits(b)).map(|_| bits(a).unwrap_or(0).saturating_add(by)))?;
-        a.left_shift(b, eval.heap())
+        shift(a, b, eval.heap())
     }
 
     fn __piton_percent<'v>(
@@ -112,8 +129,7 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
         #[starlark(require = pos)] b: Value<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
-        check_shown(b)?;
-        a.percent(b, eval.heap())
+        percent(a, b, eval.heap())
     }
 
     /// The value as a text, as the language writes it.

@@ -59,6 +59,11 @@ pub(crate) fn globals() -> Globals {
     builder.build()
 }
 
+/// What `json` holds.
+pub(crate) fn json_members() -> Globals {
+    GlobalsBuilder::new().with(convert::json_members).build()
+}
+
 /// The standard built-ins, for those of ours that guard one of them.
 pub(crate) fn standard() -> FreezeResult<FrozenModule> {
     FrozenModule::from_globals(&Globals::standard())

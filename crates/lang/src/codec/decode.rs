@@ -2,7 +2,7 @@
 
 use crate::error::{AuthorError, author, explain};
 use crate::registry::Registry;
-use crate::values::{ActionValue, Blob, DurationValue, OutcomeValue, Partial, SecretValue};
+use crate::values::{ActionValue, Blob, DurationValue, Hole, OutcomeValue, Partial, SecretValue};
 use num_bigint::BigInt;
 use piton_core::value::Definition;
 use piton_core::{Outcome, Value as Plain};
@@ -20,10 +20,19 @@ pub(crate) fn decode<'v>(
     registry: &Registry,
     eval: &mut Evaluator<'v, '_, '_>,
 ) -> Result<Value<'v>, AuthorError> {
-    if let Some(value) = plain(value, eval.heap()) {
-        return Ok(value);
-    }
     let heap = eval.heap();
+    match (&registry.planning, value) {
+        (Some(_), Plain::Str(text)) if let Some(what) = piton_core::hole::whole(text) => {
+            return Ok(heap.alloc(Hole::parse(what)));
+        }
+        // Holes may be inside.
+        (Some(_), Plain::List(_) | Plain::Tuple(_) | Plain::Dict(_) | Plain::Struct(_)) => {}
+        _ => {
+            if let Some(value) = plain(value, heap) {
+                return Ok(value);
+            }
+        }
+    }
     let all = |values: &[Plain], eval: &mut Evaluator<'v, '_, '_>| -> Result<Vec<Value<'v>>, AuthorError> {
         values.iter().map(|value| decode(value, registry, eval)).collect()
     };
@@ -85,6 +94,9 @@ pub(crate) fn alloc_outcome<'v>(
     registry: &Registry,
     eval: &mut Evaluator<'v, '_, '_>,
 ) -> Result<Value<'v>, AuthorError> {
+    if let (Some(_), Some(what)) = (&registry.planning, outcome.as_hole()) {
+        return Ok(eval.heap().alloc(Hole::parse(what)));
+    }
     let value = match &outcome.value {
         Some(value) if !is_plain(value) => decode(value, registry, eval)?,
         _ => Value::new_none(),

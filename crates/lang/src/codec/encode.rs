@@ -3,7 +3,7 @@
 use crate::error::{AuthorError, author};
 use crate::limits::MAX_VALUES;
 use crate::registry::Registry;
-use crate::values::{ActionValue, Blob, DurationValue, OutcomeValue, Partial, SecretValue};
+use crate::values::{ActionValue, Blob, DurationValue, Hole, OutcomeValue, Partial, SecretValue};
 use num_bigint::BigInt;
 use piton_core::Value as Plain;
 use piton_core::value::{Callable, MAX_DEPTH};
@@ -208,6 +208,9 @@ impl<'v> Encoder<'_, 'v> {
 
 /// Values of our own kinds.
 fn own(value: Value<'_>) -> Option<Plain> {
+    if let Some(hole) = value.downcast_ref::<Hole>() {
+        return Some(Plain::from(hole.mark()));
+    }
     if let Some(duration) = value.downcast_ref::<DurationValue>() {
         return Some(Plain::Duration(duration.0));
     }

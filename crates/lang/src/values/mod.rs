@@ -12,12 +12,14 @@ pub(crate) mod action;
 pub(crate) mod outcome;
 
 pub(crate) mod blob;
+pub(crate) mod hole;
 pub(crate) mod partial;
 pub(crate) mod policy;
 
 pub(crate) use action::ActionValue;
 pub(crate) use blob::Blob;
 pub(crate) use duration::DurationValue;
+pub(crate) use hole::Hole;
 pub(crate) use outcome::OutcomeValue;
 pub(crate) use partial::Partial;
 pub(crate) use policy::{Check, Inverse, RetryValue};
