@@ -8,12 +8,13 @@ use crate::world::{SystemClock, WatchdogProcesses};
 use piton_core::event::RunStarted;
 use piton_core::ids::RunId;
 use piton_core::ports::{Clock, Program, Store as _};
-use piton_core::record::open_all;
+use piton_core::record::{Chain, Record};
 use piton_core::{Event, RunState};
 use piton_engine::{Fault, Observer, Options, Ports};
 use piton_lang::Runbook;
 use piton_steps::process::{Config, Processes, SupervisorCommand};
 use piton_store::SqliteStore;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -83,16 +84,39 @@ impl Wire {
     /// A run's state, read from its journal.
     pub(crate) fn state(&self, run: &RunId) -> Result<RunState, CliError> {
         let mut state = RunState::default();
-        for record in open_all(&self.store.read(run, 0)?)? {
+        self.records(run, &mut Chain::default(), |record| {
             state.apply(&record);
-        }
+            ControlFlow::Continue(())
+        })?;
         Ok(state)
+    }
+
+    /// Hands on what a run's journal says after where the chain stands, one record after the other, each checked.
+    pub(crate) fn records(
+        &self,
+        run: &RunId,
+        chain: &mut Chain,
+        mut see: impl FnMut(Record) -> ControlFlow<()>,
+    ) -> Result<(), CliError> {
+        let mut unreadable = None;
+        self.store.read(run, chain.seq, &mut |sealed| match chain.open(&sealed) {
+            Ok(record) => see(record),
+            Err(error) => {
+                unreadable = Some(error);
+                ControlFlow::Break(())
+            }
+        })?;
+        unreadable.map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// How a run was started.
     pub(crate) fn started(&self, run: &RunId) -> Result<RunStarted, CliError> {
-        let first = open_all(&self.store.read(run, 0)?)?.into_iter().next();
-        match first.map(|record| record.event) {
+        let mut first = None;
+        self.records(run, &mut Chain::default(), |record| {
+            first = Some(record.event);
+            ControlFlow::Break(())
+        })?;
+        match first {
             Some(Event::RunStarted(started)) => Ok(*started),
             _ => Err(CliError::new(
                 Kind::RunEnded,

@@ -9,11 +9,12 @@ use crate::undo::Mode;
 use crate::windows::only_warns;
 use piton_core::event::{Attach, EngineAttached, Event, Finish, RunStarted, Stored, UndoBegan, UndoReason};
 use piton_core::hold::HoldReason;
-use piton_core::ids::{Actor, EngineId};
+use piton_core::ids::{Actor, EngineId, RunId};
 use piton_core::ports::{Cancel, Lease, Program, Unwind};
-use piton_core::record::{Sealed, open_all};
+use piton_core::record::{Chain, Sealed};
 use piton_core::state::Phase;
 use piton_core::{Path, RunState, Value};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,11 +91,8 @@ impl Engine {
     /// Reads the journal and takes over the run.
     pub fn attach(drive: Drive) -> Result<Self, Broken> {
         let run = drive.lease.run().clone();
-        let sealed = drive.ports.store.read(&run, 0).map_err(|error| Broken(error.to_string()))?;
         let mut state = RunState::default();
-        for record in open_all(&sealed).map_err(|error| Broken(error.to_string()))? {
-            state.apply(&record);
-        }
+        read_journal(&drive, &run, &mut state)?;
         import_side_log(&drive, &mut state)?;
         let started = drive.start.as_ref().or(state.started.as_deref());
         let Some(started) = started else {
@@ -326,6 +324,25 @@ impl Engine {
     }
 }
 
+/// Folds the journal, record by record, and lets the observer do likewise.
+fn read_journal(drive: &Drive, run: &RunId, state: &mut RunState) -> Result<(), Broken> {
+    let mut chain = Chain::default();
+    let mut unreadable = None;
+    let read = drive.ports.store.read(run, 0, &mut |sealed| match chain.open(&sealed) {
+        Ok(record) => {
+            state.apply(&record);
+            drive.ports.observer.recall(&record);
+            ControlFlow::Continue(())
+        }
+        Err(error) => {
+            unreadable = Some(Broken(error.to_string()));
+            ControlFlow::Break(())
+        }
+    });
+    read.map_err(|error| Broken(error.to_string()))?;
+    unreadable.map_or(Ok(()), Err)
+}
+
 /// Going back in a window whose store had failed is recorded beside the store: bring it home.
 fn import_side_log(drive: &Drive, state: &mut RunState) -> Result<(), Broken> {
     let run = drive.lease.run().clone();
@@ -333,14 +350,13 @@ fn import_side_log(drive: &Drive, state: &mut RunState) -> Result<(), Broken> {
     let aside: Vec<Sealed> =
         drive.ports.side_logs.read(&run).map_err(broken)?.into_iter().filter(|record| record.seq > state.seq).collect();
     if !aside.is_empty() {
-        let mut previous = state.head;
+        let mut chain = Chain { seq: state.seq, head: state.head };
         for (index, sealed) in aside.iter().enumerate() {
-            let expected = state.seq + 1;
-            let record = sealed.open(previous, expected).map_err(|error| {
+            let record = chain.open(sealed).map_err(|error| {
                 Broken(format!("the side log does not continue the journal at its record {}: {error}", index + 1))
             })?;
-            previous = record.hash;
             state.apply(&record);
+            drive.ports.observer.recall(&record);
         }
         drive.ports.store.append(&*drive.lease, &aside, None).map_err(broken)?;
     }

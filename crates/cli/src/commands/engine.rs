@@ -10,7 +10,6 @@ use crate::world;
 use piton_core::event::{Attach, RunStarted};
 use piton_core::ids::{Actor, RunId};
 use piton_core::ports::{Lease, LeaseOutcome, Program, Store as _};
-use piton_core::record::open_all;
 use piton_engine::{Control, Drive, Engine, Options};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -112,10 +111,6 @@ pub(crate) fn take_lease(wire: &Wire, run: &RunId) -> Result<Box<dyn Lease>, Cli
 pub(crate) fn drive(wire: &Wire, driven: Driven, screen: Arc<Screen>) -> Result<Exit, CliError> {
     let Driven { run, lease, attach, by, program, root, start, waiting } = driven;
     let leave_when_waiting = waiting == Waiting::Leaves;
-    // What came before this engine is shown as state; a watchdog has more urgent things to do.
-    if start.is_none() && attach != Attach::TookOver {
-        screen.recall(&open_all(&wire.store.read(&run, 0)?)?);
-    }
     let ports = wire.ports(&run, &root, screen.clone())?;
     let engine = Engine::attach(Drive {
         ports,

@@ -21,7 +21,7 @@ const PUBLIC_KEY: &str = "signing.pub";
 pub(crate) fn run(args: ReceiptArgs) -> Result<Exit, CliError> {
     let wire = Wire::open()?;
     let run = wire.store.find(&args.run)?.id;
-    let statement = Statement::from_journal(&wire.store.read(&run, 0)?)?;
+    let statement = Statement::from_journal(&wire.store.read_all(&run, 0)?)?;
     let bytes = match args.format {
         ReceiptFormat::Json => {
             let key = SigningKey::from_seed(&wire.store.signing_key_seed()?);

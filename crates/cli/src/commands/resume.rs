@@ -35,8 +35,9 @@ pub(crate) fn run(args: ResumeArgs) -> Result<Exit, CliError> {
         return Err(CliError::new(Kind::RunBusy, format!("an engine drives run {run} already"))
             .hint(format!("follow it: piton watch {}", run.short())));
     }
-    let mut reader = Reader::new(&wire, &run);
-    reader.next()?;
+    let mut reader = Reader::after(&wire, &run, &state);
+    // The engine makes a state of its own, and a run may have a hundred thousand steps.
+    drop(state);
     let mut last = None;
     for message in &messages {
         last = Some(post::post(&wire, &run, &decision, message)?);
