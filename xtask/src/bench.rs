@@ -73,17 +73,21 @@ fn measure() -> io::Result<Vec<Figure>> {
     fs::create_dir_all(&dir)?;
     fs::write(dir.join("bench.star"), RUNBOOK)?;
     let bench = Bench { piton, dir, homes: std::cell::Cell::new(0) };
-    let figures =
+    let mut figures =
         vec![bench.version()?, bench.sequential()?, bench.branches()?, bench.many_branches()?, bench.shells()?];
+    figures.extend(bench.large()?);
     fs::remove_dir_all(&bench.dir)?;
     Ok(figures)
 }
 
 const RUNBOOK: &str = r#""""Steps that do nothing, to measure what a step costs."""
 
-def main(steps: int = 0, branches: int = 0, shells: int = 0):
+def main(steps: int = 0, branches: int = 0, shells: int = 0, large: int = 0):
     for i in range(steps):
         step("noop %d" % i, noop())
+    if large:
+        each("large", [str(i) for i in range(large)], thousand, concurrency = 64)
+        expect("stop", noop(False))
     if branches:
         each("branches", [str(i) for i in range(branches)], one, concurrency = 64)
     for i in range(shells):
@@ -91,7 +95,27 @@ def main(steps: int = 0, branches: int = 0, shells: int = 0):
 
 def one(item):
     step("noop", noop())
+
+ROWS = [
+    {"id": 1, "name": "accounts", "rows": 1204331},
+    {"id": 2, "name": "ledger", "rows": 2300111},
+    {"id": 3, "name": "payments", "rows": 812004},
+]
+
+def thousand(item):
+    for i in range(1000):
+        step("noop %d" % i, noop(ROWS))
 "#;
+
+/// Thousands of finished steps, each with an outcome of three rows, in the run that is made and resumed.
+const LARGE_THOUSANDS: u32 = 100;
+/// What `piton` exits with where the run holds: the large one ends with a step that cannot succeed.
+const HOLDS: i32 = 1;
+/// Goals of resuming it, milliseconds and MiB.
+const RESUME_MS: f64 = 1500.0;
+const RESUME_MIB: f64 = 300.0;
+/// How often the memory of a process is looked at; its peak so far is what the kernel tells.
+const LOOK_AT_MEMORY: Duration = Duration::from_millis(5);
 
 impl Bench {
     /// Wall time of a whole run.
@@ -164,6 +188,59 @@ impl Bench {
     fn shells(&self) -> io::Result<Figure> {
         let pairs = pairs(|| self.steps("--shells", SHELLS), || bare_shells(SHELLS))?;
         Ok(at_most("200 sh(\"true\") steps", pairs, 2.0, "at most 2 times fork, exec and wait of the same shell"))
+    }
+
+    /// Making a run of very many steps, and resuming it: time, and the process's largest resident memory.
+    fn large(&self) -> io::Result<Vec<Figure>> {
+        let home = self.dir.join("home-large");
+        let thousands = LARGE_THOUSANDS.to_string();
+        let (made, made_mib) = self.measured(&home, &["run", "bench.star", "--large", &thousands])?;
+        self.measured(&home, &["resume", "@last"])?;
+        let mut resumed = Vec::new();
+        for _ in 0..3 {
+            resumed.push(self.measured(&home, &["resume", "@last"])?);
+        }
+        let ms = |took: &Duration| took.as_secs_f64() * 1000.0;
+        let resume_ms = median(resumed.iter().map(|(took, _)| ms(took)).collect());
+        let resume_mib = median(resumed.iter().map(|(_, mib)| *mib).collect());
+        let figure = |name, value: f64, unit, baseline: f64, goal, bound: bool| {
+            let ratio = value / baseline;
+            Figure { name, value, unit, baseline, ratio, goal, ok: !bound || ratio <= 1.0 }
+        };
+        Ok(vec![
+            figure("make-100k, wall time", ms(&made), "ms", RESUME_MS, "works", false),
+            figure("make-100k, peak memory", made_mib, "MiB", RESUME_MIB, "works", false),
+            figure("resume-100k, wall time", resume_ms, "ms", RESUME_MS, "at most 1,500 ms", true),
+            figure("resume-100k, peak memory", resume_mib, "MiB", RESUME_MIB, "at most 300 MiB", true),
+        ])
+    }
+
+    /// Wall time and peak resident memory (MiB) of a command that ends with a hold.
+    fn measured(&self, home: &std::path::Path, args: &[&str]) -> io::Result<(Duration, f64)> {
+        let start = Instant::now();
+        let mut child = Command::new(&self.piton)
+            .args(args)
+            .current_dir(&self.dir)
+            .env("PITON_HOME", home)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let status_file = format!("/proc/{}/status", child.id());
+        let mut peak_kib = 0.0;
+        let status = loop {
+            let told = fs::read_to_string(&status_file).unwrap_or_default();
+            let peak = told.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+            peak_kib = peak.and_then(|kib| kib.parse().ok()).unwrap_or(peak_kib);
+            if let Some(status) = child.try_wait()? {
+                break status;
+            }
+            std::thread::sleep(LOOK_AT_MEMORY);
+        };
+        if status.code() == Some(HOLDS) {
+            Ok((start.elapsed(), peak_kib / 1024.0))
+        } else {
+            Err(io::Error::other(format!("piton {args:?}: {status}")))
+        }
     }
 
     fn version(&self) -> io::Result<Figure> {

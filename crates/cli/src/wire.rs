@@ -9,12 +9,13 @@ use crate::world::{SystemClock, WatchdogProcesses};
 use piton_core::event::{FORMAT, RunStarted};
 use piton_core::ids::RunId;
 use piton_core::ports::{Clock, Store as _};
-use piton_core::record::{Record, Sealed, open_all};
+use piton_core::record::{Chain, Record, Sealed, open_all};
 use piton_core::{Event, RunState};
 use piton_engine::{Observer, Options, Ports};
 use piton_lang::Runbook;
 use piton_steps::process::{Config, Processes, SupervisorCommand};
 use piton_store::SqliteStore;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -84,35 +85,59 @@ impl Wire {
     /// A run's state, read from its journal.
     pub(crate) fn state(&self, run: &RunId) -> Result<RunState, CliError> {
         let mut state = RunState::default();
-        for record in self.records(run)? {
+        self.records(run, &mut Chain::default(), |record| {
             state.apply(&record);
-        }
+            ControlFlow::Continue(())
+        })?;
         Ok(state)
     }
 
-    /// A run's journal from its record after `seq` on, unless a newer version of Piton wrote it: what that meant by an
-    /// event is not guessed.
-    pub(crate) fn journal(&self, run: &RunId, seq: u64) -> Result<Vec<Sealed>, CliError> {
-        let sealed = self.store.read(run, seq)?;
-        let first = sealed.first().filter(|first| first.seq == 1);
-        match first.and_then(|first| format_of(&first.body)).filter(|format| *format > FORMAT.into()) {
-            Some(format) => {
-                let message = format!("the journal of run {run} was written by a newer version of Piton");
-                Err(CliError::new(Kind::StoreUnreadable, message)
-                    .hint(format!("its format is {format}, this version knows up to {FORMAT}: use that version")))
+    /// Hands on what a run's journal says after where the chain stands, one record after the other, each checked. A
+    /// journal that a newer version of Piton wrote is refused: what that meant by an event is not guessed.
+    pub(crate) fn records(
+        &self,
+        run: &RunId,
+        chain: &mut Chain,
+        mut see: impl FnMut(Record) -> ControlFlow<()>,
+    ) -> Result<(), CliError> {
+        let mut unreadable = None;
+        self.store.read(run, chain.seq, &mut |sealed| {
+            let opened = match newer(run, &sealed) {
+                Some(error) => Err(error),
+                None => chain.open(&sealed).map_err(CliError::from),
+            };
+            match opened {
+                Ok(record) => see(record),
+                Err(error) => {
+                    unreadable = Some(error);
+                    ControlFlow::Break(())
+                }
             }
-            None => Ok(sealed),
-        }
+        })?;
+        unreadable.map_or(Ok(()), Err)
     }
 
-    pub(crate) fn records(&self, run: &RunId) -> Result<Vec<Record>, CliError> {
-        Ok(open_all(&self.journal(run, 0)?)?)
+    /// A run's journal as it is stored, every record checked: a damaged journal is the store's trouble, whatever is
+    /// made of it.
+    pub(crate) fn sealed(&self, run: &RunId) -> Result<Vec<Sealed>, CliError> {
+        let sealed = self.store.read_all(run, 0)?;
+        match sealed.first().and_then(|first| newer(run, first)) {
+            Some(error) => Err(error),
+            None => {
+                open_all(&sealed)?;
+                Ok(sealed)
+            }
+        }
     }
 
     /// How a run was started.
     pub(crate) fn started(&self, run: &RunId) -> Result<RunStarted, CliError> {
-        let first = self.records(run)?.into_iter().next();
-        match first.map(|record| record.event) {
+        let mut first = None;
+        self.records(run, &mut Chain::default(), |record| {
+            first = Some(record.event);
+            ControlFlow::Break(())
+        })?;
+        match first {
             Some(Event::RunStarted(started)) => Ok(*started),
             _ => Err(CliError::new(
                 Kind::RunEnded,
@@ -121,6 +146,16 @@ impl Wire {
             .hint("start the runbook again; nothing of this run was done")),
         }
     }
+}
+
+/// The refusal of a journal that a newer version of Piton wrote, which its first record tells.
+fn newer(run: &RunId, sealed: &Sealed) -> Option<CliError> {
+    let format = if sealed.seq == 1 { format_of(&sealed.body)? } else { return None };
+    (format > FORMAT.into()).then(|| {
+        let message = format!("the journal of run {run} was written by a newer version of Piton");
+        CliError::new(Kind::StoreUnreadable, message)
+            .hint(format!("its format is {format}, this version knows up to {FORMAT}: use that version"))
+    })
 }
 
 /// The format that a journal's first record names, whatever else stands in it.

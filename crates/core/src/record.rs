@@ -80,16 +80,26 @@ impl Sealed {
     }
 }
 
+/// Opens a journal record by record: where it stands, and what must follow.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Chain {
+    /// Of the last record opened; zero before the first.
+    pub seq: u64,
+    pub head: Digest,
+}
+
+impl Chain {
+    pub fn open(&mut self, sealed: &Sealed) -> Result<Record, RecordError> {
+        let record = sealed.open(self.head, self.seq + 1)?;
+        (self.seq, self.head) = (record.seq, record.hash);
+        Ok(record)
+    }
+}
+
 /// Opens a whole journal from its first record.
 pub fn open_all(sealed: &[Sealed]) -> Result<Vec<Record>, RecordError> {
-    let mut previous = Digest::ZERO;
-    let mut records = Vec::with_capacity(sealed.len());
-    for (index, line) in sealed.iter().enumerate() {
-        let record = line.open(previous, index as u64 + 1)?;
-        previous = record.hash;
-        records.push(record);
-    }
-    Ok(records)
+    let mut chain = Chain::default();
+    sealed.iter().map(|sealed| chain.open(sealed)).collect()
 }
 
 #[cfg(test)]

@@ -9,11 +9,12 @@ use crate::undo::Mode;
 use crate::windows::only_warns;
 use piton_core::event::{Attach, EngineAttached, Event, Finish, RunStarted, Stored, UndoBegan, UndoReason};
 use piton_core::hold::HoldReason;
-use piton_core::ids::{Actor, EngineId};
+use piton_core::ids::{Actor, EngineId, RunId};
 use piton_core::ports::{Cancel, Lease, Program, SideLog, StoreError, StoreErrorKind, Unwind};
-use piton_core::record::{Sealed, open_all};
+use piton_core::record::{Chain, Sealed};
 use piton_core::state::Phase;
 use piton_core::{Path, RunState, Value};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,12 +91,9 @@ impl Engine {
     /// Reads the journal and takes over the run.
     pub fn attach(drive: Drive) -> Result<Self, Broken> {
         let run = drive.lease.run().clone();
-        let sealed = drive.ports.store.read(&run, 0).map_err(|error| Broken(error.to_string()))?;
         let mut state = RunState::default();
-        for record in open_all(&sealed).map_err(|error| Broken(error.to_string()))? {
-            state.apply(&record);
-        }
-        let aside = import_side_log(&drive, &mut state)?;
+        read_journal(&drive, &run, &mut state)?;
+        let aside = import_side_log(&drive, &run, &mut state)?;
         let started = drive.start.as_ref().or(state.started.as_deref());
         let Some(started) = started else {
             return Err(Broken("this run was never started: its engine died before the first record".into()));
@@ -339,6 +337,25 @@ impl Engine {
     }
 }
 
+/// Folds the journal, record by record, and lets the observer do likewise.
+fn read_journal(drive: &Drive, run: &RunId, state: &mut RunState) -> Result<(), Broken> {
+    let mut chain = Chain::default();
+    let mut unreadable = None;
+    let read = drive.ports.store.read(run, 0, &mut |sealed| match chain.open(&sealed) {
+        Ok(record) => {
+            state.apply(&record);
+            drive.ports.observer.recall(&record);
+            ControlFlow::Continue(())
+        }
+        Err(error) => {
+            unreadable = Some(Broken(error.to_string()));
+            ControlFlow::Break(())
+        }
+    });
+    read.map_err(|error| Broken(error.to_string()))?;
+    unreadable.map_or(Ok(()), Err)
+}
+
 /// The side log of a window that an earlier engine left open.
 struct Aside {
     log: Box<dyn SideLog>,
@@ -348,23 +365,22 @@ struct Aside {
 
 /// Going back in a window whose store had failed is recorded beside the store: bring it home. Where the window is still to
 /// go back, the side log is kept, for the store may fail again, or still.
-fn import_side_log(drive: &Drive, state: &mut RunState) -> Result<Option<Aside>, Broken> {
-    let run = drive.lease.run().clone();
+fn import_side_log(drive: &Drive, run: &RunId, state: &mut RunState) -> Result<Option<Aside>, Broken> {
     let side_logs = &drive.ports.side_logs;
     let broken = |error: StoreError| Broken(error.to_string());
     let aside: Vec<Sealed> =
-        side_logs.read(&run).map_err(broken)?.into_iter().filter(|record| record.seq > state.seq).collect();
-    let mut previous = state.head;
+        side_logs.read(run).map_err(broken)?.into_iter().filter(|record| record.seq > state.seq).collect();
+    let mut chain = Chain { seq: state.seq, head: state.head };
     for (index, sealed) in aside.iter().enumerate() {
-        let record = sealed.open(previous, state.seq + 1).map_err(|error| {
+        let record = chain.open(sealed).map_err(|error| {
             Broken(format!("the side log does not continue the journal at its record {}: {error}", index + 1))
         })?;
-        previous = record.hash;
         state.apply(&record);
+        drive.ports.observer.recall(&record);
     }
     let imported = if aside.is_empty() { Ok(()) } else { drive.ports.store.append(&*drive.lease, &aside, None) };
     let goes_back = state.open_window().is_some_and(|window| !window.committed);
-    let log = if goes_back { side_logs.reopen(&run).map_err(broken)? } else { None };
+    let log = if goes_back { side_logs.reopen(run).map_err(broken)? } else { None };
     match (imported, log) {
         (Ok(()), Some(log)) => Ok(Some(Aside { log, store_failed: None })),
         (Err(error), Some(log)) if error.kind == StoreErrorKind::Unavailable => {
@@ -372,7 +388,7 @@ fn import_side_log(drive: &Drive, state: &mut RunState) -> Result<Option<Aside>,
         }
         (imported, _) => {
             imported.map_err(broken)?;
-            side_logs.clear(&run).map_err(broken)?;
+            side_logs.clear(run).map_err(broken)?;
             Ok(None)
         }
     }

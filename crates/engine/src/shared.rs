@@ -30,6 +30,8 @@ pub(crate) const FLUSH_DELAY: Duration = Duration::from_millis(5);
 /// What a run is shown by. Called in the order of the journal, with durable records only; must return quickly.
 pub trait Observer: Send + Sync {
     fn durable(&self, records: &[Record]);
+    /// What was durable before this engine attached, from the first record on; a side log's records, too.
+    fn recall(&self, _record: &Record) {}
     /// The store failed inside a window; going back is recorded in the side log.
     fn side_log(&self, _why: &str) {}
     /// Something a person should know that is not part of the run's record.

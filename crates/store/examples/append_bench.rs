@@ -59,7 +59,7 @@ fn main() {
     let inbox = time(10_000, || drop(store.inbox(lease.run(), 0).unwrap()));
     println!("{:20} {:8.2} us", "empty inbox", inbox.as_secs_f64() * 1e6);
     let read = Instant::now();
-    let records = store.read(lease.run(), 0).unwrap().len();
+    let records = store.read_all(lease.run(), 0).unwrap().len();
     println!(
         "{:20} {:8.2} us a record, {records} records",
         "read",

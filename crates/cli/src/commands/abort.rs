@@ -26,7 +26,7 @@ pub(crate) fn run(args: DecideArgs) -> Result<Exit, CliError> {
     let by = world::actor(args.actor.as_deref());
     let decision = Decision { by: by.clone(), saw: state.head, why: args.reason };
     let mut reader = Reader::new(&wire, &run);
-    reader.next()?;
+    reader.skip()?;
     let id = post::post(&wire, &run, &decision, &InboxMessage::Abort)?;
     if !post::is_driven(&wire, &run)? {
         return engine::drive_foreground(&wire, &run, Some(by), false);

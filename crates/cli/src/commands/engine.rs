@@ -116,10 +116,6 @@ pub(crate) fn take_lease(wire: &Wire, run: &RunId) -> Result<Box<dyn Lease>, Cli
 pub(crate) fn drive(wire: &Wire, driven: Driven, screen: Arc<Screen>) -> Result<Exit, CliError> {
     let Driven { run, lease, attach, by, program, root, start, waiting } = driven;
     let leave_when_waiting = waiting == Waiting::Leaves;
-    // What came before this engine is shown as state; a watchdog has more urgent things to do.
-    if start.is_none() && attach != Attach::TookOver {
-        screen.recall(&wire.records(&run)?);
-    }
     let ports = wire.ports(&run, &root, screen.clone())?;
     let engine = Engine::attach(Drive {
         ports,

@@ -8,15 +8,16 @@ use crate::print;
 use crate::ui::Screen;
 use crate::ui::text::tail;
 use crate::wire::Wire;
-use piton_core::Digest;
+use piton_core::RunState;
 use piton_core::event::Handle;
 use piton_core::ids::RunId;
 use piton_core::ports::Store as _;
-use piton_core::record::Record;
+use piton_core::record::{Chain, Record};
 use piton_core::state::Status;
 use piton_engine::Observer as _;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const LOOK_FOR_ENGINE: Duration = Duration::from_millis(250);
 /// Between two engines (one parks, the next is started for an answer) following goes on for this long.
 const WITHOUT_ENGINE: Duration = Duration::from_millis(1500);
+/// Records handed on at once.
+const BATCH: usize = 1000;
 /// Bytes of an output looked at for its last line.
 const TAIL_BYTES: u64 = 8 * 1024;
 const LAST_LINE_COLUMNS: usize = 300;
@@ -34,33 +37,42 @@ const LAST_LINE_COLUMNS: usize = 300;
 pub(crate) struct Reader<'a> {
     wire: &'a Wire,
     run: RunId,
-    seq: u64,
-    head: Digest,
+    chain: Chain,
     version: Option<u64>,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(wire: &'a Wire, run: &RunId) -> Self {
-        Self { wire, run: run.clone(), seq: 0, head: Digest::ZERO, version: None }
+        Self { wire, run: run.clone(), chain: Chain::default(), version: None }
+    }
+
+    /// Behind what this state is the fold of.
+    pub(crate) fn after(wire: &'a Wire, run: &RunId, state: &RunState) -> Self {
+        Self { chain: Chain { seq: state.seq, head: state.head }, ..Self::new(wire, run) }
     }
 
     pub(crate) fn run(&self) -> &RunId {
         &self.run
     }
 
-    /// What was appended since the last time.
+    /// Behind everything that was appended so far.
+    pub(crate) fn skip(&mut self) -> Result<(), CliError> {
+        self.wire.records(&self.run, &mut self.chain, |_| ControlFlow::Continue(()))
+    }
+
+    /// What was appended since the last time, at most a batch of it: a long journal comes in several.
     pub(crate) fn next(&mut self) -> Result<Vec<Record>, CliError> {
         let version = self.wire.store.version();
         if version.is_some() && version == self.version {
             return Ok(Vec::new());
         }
         let mut records = Vec::new();
-        for sealed in self.wire.journal(&self.run, self.seq)? {
-            let record = sealed.open(self.head, self.seq + 1)?;
-            (self.seq, self.head) = (record.seq, record.hash);
+        self.wire.records(&self.run, &mut self.chain, |record| {
             records.push(record);
-        }
-        self.version = version;
+            if records.len() < BATCH { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        // A whole batch may not have been all: the next look reads on, whatever the version.
+        self.version = version.filter(|_| records.len() < BATCH);
         Ok(records)
     }
 }

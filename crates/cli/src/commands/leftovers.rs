@@ -6,22 +6,25 @@
 use crate::error::CliError;
 use crate::wire::Wire;
 use piton_core::ids::RunId;
+use piton_core::record::Chain;
 use piton_core::undo::undo_plan;
 use piton_core::{Action, Event, Path, RunState};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Called by whoever holds the run's lease, so that no engine needs them meanwhile. Safe to do twice.
 pub(crate) fn clear(wire: &Wire, run: &RunId) -> Result<(), CliError> {
     let mut state = RunState::default();
     let mut kept: Vec<Action> = Vec::new();
-    for record in wire.records(run)? {
+    wire.records(run, &mut Chain::default(), |record| {
         if let Event::AttemptStarted(started) = &record.event
             && let Some(undo @ Action::RestoreFile { backup: Some(_), .. }) = &started.undo
         {
             kept.push(undo.clone());
         }
         state.apply(&record);
-    }
+        ControlFlow::Continue(())
+    })?;
     if !state.status().is_final() || state.undoing.is_some() {
         return Ok(());
     }

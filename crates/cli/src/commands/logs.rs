@@ -16,10 +16,11 @@ use crate::wire::Wire;
 use piton_core::event::{Event, Handle, Stored};
 use piton_core::ids::RunId;
 use piton_core::ports::Store as _;
-use piton_core::record::Record;
+use piton_core::record::{Chain, Record};
 use piton_core::{Outcome, Path};
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 /// Read at once; a line longer than this is printed in pieces.
@@ -40,7 +41,10 @@ pub(crate) fn run(args: LogsArgs) -> Result<Exit, CliError> {
             log.story.state.status()
         })?;
     } else {
-        log.see(&wire.records(&run)?);
+        wire.records(&run, &mut Chain::default(), |record| {
+            log.see(std::slice::from_ref(&record));
+            if print::closed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
     }
     log.pump(true);
     log.not_supervised(&run);

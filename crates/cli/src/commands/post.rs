@@ -32,7 +32,7 @@ pub(crate) fn post(wire: &Wire, run: &RunId, decision: &Decision, message: &Inbo
 /// Posts a message, sees to it that an engine takes it up, and says what came of it.
 pub(crate) fn send(wire: &Wire, run: &RunId, decision: &Decision, message: &InboxMessage) -> Result<Sent, CliError> {
     let mut reader = Reader::new(wire, run);
-    reader.next()?;
+    reader.skip()?;
     let id = post(wire, run, decision, message)?;
     if !is_driven(wire, run)? {
         engine::spawn_detached(wire, run)?;

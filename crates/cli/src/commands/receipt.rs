@@ -11,7 +11,6 @@ use crate::ui::text::shell_word;
 use crate::wire::Wire;
 use piton_core::ports::Store as _;
 use piton_core::receipt::{SigningKey, Statement, markdown};
-use piton_core::record::open_all;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -22,10 +21,8 @@ const PUBLIC_KEY: &str = "signing.pub";
 pub(crate) fn run(args: ReceiptArgs) -> Result<Exit, CliError> {
     let wire = Wire::open()?;
     let run = wire.store.find(&args.run)?.id;
-    let journal = wire.journal(&run, 0)?;
-    // A damaged journal is the store's trouble, not the receipt's.
-    open_all(&journal)?;
-    let statement = Statement::from_journal(&journal)?;
+    let sealed = wire.sealed(&run)?;
+    let statement = Statement::from_journal(&sealed)?;
     let bytes = match args.format {
         ReceiptFormat::Json => {
             let key = SigningKey::from_seed(&wire.store.signing_key_seed()?);

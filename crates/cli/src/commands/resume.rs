@@ -44,8 +44,9 @@ pub(crate) fn run(args: ResumeArgs) -> Result<Exit, CliError> {
         wire.survival.check(&*wire.program_of(&run, &wire.started(&run)?)?, Some(&state))?;
         wire.survival.accept(state.open_window().is_some());
     }
-    let mut reader = Reader::new(&wire, &run);
-    reader.next()?;
+    let mut reader = Reader::after(&wire, &run, &state);
+    // The engine makes a state of its own, and a run may have a hundred thousand steps.
+    drop(state);
     let mut last = None;
     for message in &messages {
         last = Some(post::post(&wire, &run, &decision, message)?);

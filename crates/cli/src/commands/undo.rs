@@ -53,7 +53,7 @@ pub(crate) fn run(args: UndoArgs) -> Result<Exit, CliError> {
 
 fn ask(wire: &Wire, run: &RunId, scope: &Path, decision: &Decision, json: bool) -> Result<Exit, CliError> {
     let mut reader = Reader::new(wire, run);
-    reader.next()?;
+    reader.skip()?;
     let id = post::post(wire, run, decision, &InboxMessage::Undo { scope: scope.clone() })?;
     if !post::is_driven(wire, run)? {
         return engine::drive_foreground(wire, run, Some(decision.by.clone()), json);

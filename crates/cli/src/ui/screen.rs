@@ -9,12 +9,12 @@ use super::story::Story;
 use super::{failure, json, plain};
 use crate::print;
 use crate::world::SystemClock;
+use piton_core::Path;
 use piton_core::event::Handle;
 use piton_core::ids::RunId;
 use piton_core::ports::Clock as _;
 use piton_core::record::Record;
 use piton_core::state::Phase;
-use piton_core::{Path, RunState};
 use piton_engine::{Control, End, Observer};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -100,25 +100,11 @@ impl Screen {
         Self { mode, shared, painter: Mutex::new(painter) }
     }
 
-    /// What the journal said before this engine's life: shown as state, not as lines.
-    pub(crate) fn recall(&self, records: &[Record]) {
-        if self.mode != Mode::Silent {
-            self.shared.lock().story = Story::of(records);
-        }
-    }
-
     /// The engine is attached and about to run.
     pub(crate) fn begin(&self, control: Control) {
         if self.mode == Mode::Silent {
             return;
         }
-        // What was attached from a side log is in the state, and was never observed.
-        let state = control.with_state(RunState::clone);
-        let mut inner = self.shared.lock();
-        if inner.story.state.seq != state.seq {
-            inner.story.state = state;
-        }
-        drop(inner);
         self.follow_lines(move |path, _| control.last_line(path));
     }
 
@@ -210,6 +196,13 @@ impl Observer for Screen {
         }
         drop(inner);
         self.shared.changed.notify_all();
+    }
+
+    /// Shown as state, not as lines.
+    fn recall(&self, record: &Record) {
+        if self.mode != Mode::Silent {
+            self.shared.lock().story.apply(record);
+        }
     }
 
     fn side_log(&self, why: &str) {

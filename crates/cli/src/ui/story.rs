@@ -45,14 +45,6 @@ pub(crate) struct Failed {
 }
 
 impl Story {
-    pub(crate) fn of(records: &[Record]) -> Self {
-        let mut story = Self::default();
-        for record in records {
-            story.apply(record);
-        }
-        story
-    }
-
     pub(crate) fn apply(&mut self, record: &Record) {
         self.tell(record);
         self.state.apply(record);

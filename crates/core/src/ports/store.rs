@@ -9,6 +9,7 @@ use crate::ids::{Actor, EngineId, RunId};
 use crate::path::Path;
 use crate::record::Sealed;
 use serde::{Deserialize, Serialize};
+use std::ops::ControlFlow;
 
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
@@ -113,8 +114,24 @@ pub trait Store: Send + Sync {
     /// By unique prefix of the id, or `@last`.
     fn find(&self, name: &str) -> Result<RunSummary, StoreError>;
 
-    /// Records after `after_seq`, in order.
-    fn read(&self, run: &RunId, after_seq: u64) -> Result<Vec<Sealed>, StoreError>;
+    /// Hands on the records after `after_seq`, in order, until it is told to stop: a journal is read in pieces, and need
+    /// not fit into memory. What is appended meanwhile may be among them.
+    fn read(
+        &self,
+        run: &RunId,
+        after_seq: u64,
+        see: &mut dyn FnMut(Sealed) -> ControlFlow<()>,
+    ) -> Result<(), StoreError>;
+
+    /// All of them at once.
+    fn read_all(&self, run: &RunId, after_seq: u64) -> Result<Vec<Sealed>, StoreError> {
+        let mut records = Vec::new();
+        self.read(run, after_seq, &mut |record| {
+            records.push(record);
+            ControlFlow::Continue(())
+        })?;
+        Ok(records)
+    }
 
     /// Takes the run's lease if nobody alive holds it.
     fn lease(&self, run: &RunId, engine: &EngineId) -> Result<LeaseOutcome, StoreError>;

@@ -8,7 +8,8 @@ use super::time::Instant;
 use super::undo_told::Undos;
 use crate::digest::Digest;
 use crate::event::{
-    Answer, Attach, AttemptFailed, AttemptStarted, Event, FORMAT, How, RunStarted, StepSucceeded, UndoReason,
+    Answer, Attach, AttemptFailed, AttemptStarted, EngineAttached, Event, FORMAT, How, RunStarted, StepSucceeded,
+    UndoReason,
 };
 use crate::hold::{Choice, Decision, HoldReason};
 use crate::ids::Actor;
@@ -77,24 +78,7 @@ impl Teller {
     fn record(&mut self, record: &Record) -> Result<(), ReceiptError> {
         let (at, seq) = (Instant(record.at.wall_us), record.seq);
         match &record.event {
-            Event::EngineAttached(attached) => {
-                let fresh = self.boots.len() + 1;
-                self.boot = *self.boots.entry(attached.engine.boot_id.clone()).or_insert(fresh);
-                if attached.reason == Attach::TookOver {
-                    self.open_windows.values().for_each(|index| self.windows[*index].take_overs += 1);
-                }
-                self.engines.push(EngineTold {
-                    reason: attached.reason,
-                    host: attached.engine.host.clone(),
-                    pid: attached.engine.pid,
-                    boot_id: attached.engine.boot_id.clone(),
-                    fence: record.fence,
-                    by: attached.by.clone(),
-                    piton: attached.piton.clone(),
-                    at,
-                    record: seq,
-                });
-            }
+            Event::EngineAttached(attached) => self.engine(attached, record),
             Event::SecretSeen(seen) => self.secrets.push(SecretTold {
                 name: seen.name.clone(),
                 source: seen.source.clone(),
@@ -282,6 +266,25 @@ impl Teller {
             step.action = succeeded.summary.clone();
         }
         Ok(())
+    }
+
+    fn engine(&mut self, attached: &EngineAttached, record: &Record) {
+        let fresh = self.boots.len() + 1;
+        self.boot = *self.boots.entry(attached.engine.boot_id.clone()).or_insert(fresh);
+        if attached.reason == Attach::TookOver {
+            self.open_windows.values().for_each(|index| self.windows[*index].take_overs += 1);
+        }
+        self.engines.push(EngineTold {
+            reason: attached.reason,
+            host: attached.engine.host.clone(),
+            pid: attached.engine.pid,
+            boot_id: attached.engine.boot_id.clone(),
+            fence: record.fence,
+            by: attached.by.clone(),
+            piton: attached.piton.clone(),
+            at: Instant(record.at.wall_us),
+            record: record.seq,
+        });
     }
 
     fn hold(&mut self, path: Option<Path>, reason: &HoldReason, at: Instant, record: u64) {

@@ -5,30 +5,31 @@ use super::{World, create, decision, lease, record, records_after, start};
 use piton_core::ports::{InboxMessage, Store, StoreErrorKind};
 use piton_core::record::open_all;
 use piton_core::{Digest, RunId};
+use std::ops::ControlFlow;
 
 pub(super) fn reads_back(world: &dyn World) {
     let store = world.open();
     let run = create(&*store, 1);
-    assert!(store.read(&run, 0).unwrap().is_empty());
+    assert!(store.read_all(&run, 0).unwrap().is_empty());
     let held = lease(&*store, &run);
     let records = records_after(&start(), held.fence(), 5);
     store.append(&*held, &records[..1], None).unwrap();
     store.append(&*held, &records[1..], Some("running")).unwrap();
     store.append(&*held, &[], None).unwrap();
     for reader in [&store, &world.open()] {
-        assert_eq!(reader.read(&run, 0).unwrap(), records);
-        assert_eq!(reader.read(&run, 3).unwrap(), records[3..]);
-        assert!(reader.read(&run, 5).unwrap().is_empty());
-        assert!(reader.read(&run, u64::MAX).unwrap().is_empty());
+        assert_eq!(reader.read_all(&run, 0).unwrap(), records);
+        assert_eq!(reader.read_all(&run, 3).unwrap(), records[3..]);
+        assert!(reader.read_all(&run, 5).unwrap().is_empty());
+        assert!(reader.read_all(&run, u64::MAX).unwrap().is_empty());
     }
     // Large enough for a page of its own many times over.
     let mut large = record(&records[4], held.fence());
     large.body = format!("\"{}\"", "x🧗".repeat(300_000));
     let large = piton_core::record::Sealed::new(records[4].hash, 6, large.at, large.fence, large.body);
     store.append(&*held, std::slice::from_ref(&large), None).unwrap();
-    assert_eq!(store.read(&run, 5).unwrap(), [large]);
+    assert_eq!(store.read_all(&run, 5).unwrap(), [large]);
     let stranger = RunId::from_random(77);
-    assert_eq!(store.read(&stranger, 0).unwrap_err().kind, StoreErrorKind::Unknown);
+    assert_eq!(store.read_all(&stranger, 0).unwrap_err().kind, StoreErrorKind::Unknown);
 }
 
 pub(super) fn refuses_disorder(world: &dyn World) {
@@ -54,7 +55,7 @@ pub(super) fn refuses_disorder(world: &dyn World) {
         let error = store.append(&*held, &bad, Some("wrong")).unwrap_err();
         assert_eq!(error.kind, StoreErrorKind::OutOfOrder, "{error}");
     }
-    assert_eq!(store.read(&run, 0).unwrap(), records[..3]);
+    assert_eq!(store.read_all(&run, 0).unwrap(), records[..3]);
     assert_ne!(store.find(run.as_str()).unwrap().status, "wrong");
     store.append(&*held, &records[3..], None).unwrap();
 }
@@ -71,12 +72,39 @@ pub(super) fn ten_thousand(world: &dyn World) {
         let between = records_after(&start(), held_other.fence(), index + 1);
         store.append(&*held_other, &between[index..], None).unwrap();
     }
-    let read = world.open().read(&run, 0).unwrap();
+    let read = world.open().read_all(&run, 0).unwrap();
     assert!(read == records);
     open_all(&read).unwrap();
-    assert!(store.read(&run, 9_990).unwrap() == records[9_990..]);
+    assert!(store.read_all(&run, 9_990).unwrap() == records[9_990..]);
     assert_eq!(store.find(run.as_str()).unwrap().head_seq, 10_000);
     assert_eq!(store.find(other.as_str()).unwrap().head_seq, 80);
+}
+
+pub(super) fn in_pieces(world: &dyn World) {
+    let store = world.open();
+    let run = create(&*store, 1);
+    let held = lease(&*store, &run);
+    let records = records_after(&start(), held.fence(), 5_001);
+    store.append(&*held, &records[..5_000], None).unwrap();
+    let mut seen = 0;
+    let read = store.read(&run, 10, &mut |record| {
+        assert!(record == records[10 + seen]);
+        seen += 1;
+        if seen < 2_500 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    assert_eq!((read.is_ok(), seen), (true, 2_500), "it stops where it is told to");
+    // Whoever reads may ask the store for something else meanwhile, and others append.
+    let mut seen = 0;
+    let read = store.read(&run, 0, &mut |record| {
+        if seen == 0 {
+            assert_eq!(store.find(run.as_str()).unwrap().head_seq, 5_000);
+            store.append(&*held, &records[5_000..], None).unwrap();
+        }
+        assert!(record == records[seen]);
+        seen += 1;
+        ControlFlow::Continue(())
+    });
+    assert!(read.is_ok() && (5_000..=5_001).contains(&seen), "{seen}");
 }
 
 pub(super) fn all_or_nothing(world: &dyn World) {
@@ -87,10 +115,10 @@ pub(super) fn all_or_nothing(world: &dyn World) {
     // The last one cannot be stored; the 63 before it must not be either.
     records[63].at.boot_us = u64::MAX;
     assert!(store.append(&*held, &records, Some("wrong")).is_err());
-    assert!(store.read(&run, 0).unwrap().is_empty());
+    assert!(store.read_all(&run, 0).unwrap().is_empty());
     assert_ne!(store.find(run.as_str()).unwrap().status, "wrong");
     store.append(&*held, &records_after(&start(), held.fence(), 64), Some("right")).unwrap();
-    assert_eq!(store.read(&run, 0).unwrap().len(), 64);
+    assert_eq!(store.read_all(&run, 0).unwrap().len(), 64);
 }
 
 pub(super) fn runs_are_apart(world: &dyn World) {
@@ -105,7 +133,7 @@ pub(super) fn runs_are_apart(world: &dyn World) {
         heads[at] = next;
     }
     for (run, head) in runs.iter().zip(&heads) {
-        let records = store.read(run, 0).unwrap();
+        let records = store.read_all(run, 0).unwrap();
         assert_eq!(records.len(), 8);
         assert_eq!(records.last(), Some(head));
         open_all(&records).unwrap();
@@ -127,7 +155,7 @@ pub(super) fn survives_kills(world: &dyn World) {
             .iter()
             .filter_map(|line| line.strip_prefix("appended "))
             .fold(acknowledged + 5 + round * 3, |last, line| last.max(line.parse().unwrap()));
-        let records = world.open().read(&run, 0).unwrap();
+        let records = world.open().read_all(&run, 0).unwrap();
         open_all(&records).unwrap();
         let stored = records.len() as u64;
         // One commit may have become durable without having been acknowledged any more; a commit has two records.
@@ -156,13 +184,13 @@ pub(super) fn side_by_side(world: &dyn World) {
     }
     for (peer, run) in peers.iter_mut().zip(&runs) {
         peer.kill();
-        let records = store.read(run, 0).unwrap();
+        let records = store.read_all(run, 0).unwrap();
         open_all(&records).unwrap();
         assert!(records.len() as u64 >= 2 * SIDE_BY_SIDE);
     }
 }
 
 fn append_one(store: &dyn Store, run: &RunId, held: &dyn piton_core::ports::Lease) {
-    let head = store.read(run, 0).unwrap().pop().unwrap_or_else(start);
+    let head = store.read_all(run, 0).unwrap().pop().unwrap_or_else(start);
     store.append(held, &[record(&head, held.fence())], None).unwrap();
 }

@@ -84,7 +84,7 @@ pub(super) fn fences(world: &dyn World) {
     ] {
         assert_eq!(attempt.unwrap_err().kind, StoreErrorKind::Fenced);
     }
-    assert!(store.read(&run, 0).unwrap().is_empty());
+    assert!(store.read_all(&run, 0).unwrap().is_empty());
     assert!(store.sources(&run).unwrap().is_empty());
     assert_ne!(store.find(run.as_str()).unwrap().status, "wrong");
     // Records made under an older lease may be brought in by the newer one: a side log's are.

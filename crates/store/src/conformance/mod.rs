@@ -40,6 +40,7 @@ pub const CHECKS: &[Check] = &[
     check("what is appended is read back byte for byte", journal::reads_back),
     check("records with a gap, a foreign chain or a later lease are refused whole", journal::refuses_disorder),
     check("ten thousand records stay in order and are read from anywhere", journal::ten_thousand),
+    check("a journal is read in pieces, and whoever reads keeps nobody waiting", journal::in_pieces),
     check("appending many records happens whole or not at all", journal::all_or_nothing),
     check("runs do not see each other's records", journal::runs_are_apart),
     check("after SIGKILL everything acknowledged is there and the chain is whole", journal::survives_kills),

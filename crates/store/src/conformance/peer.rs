@@ -53,7 +53,7 @@ fn hold(store: &dyn Store, run: &RunId) {
 
 fn append(store: &dyn Store, run: &RunId) {
     let LeaseOutcome::Held(lease) = store.lease(run, &engine()).unwrap() else { panic!("the lease is not free") };
-    let mut head = store.read(run, 0).unwrap().pop().unwrap_or_else(start);
+    let mut head = store.read_all(run, 0).unwrap().pop().unwrap_or_else(start);
     loop {
         let first = record(&head, lease.fence());
         head = record(&first, lease.fence());

@@ -125,16 +125,20 @@ pub(crate) fn head(connection: &Connection, number: i64) -> Result<(u64, Digest)
     Ok(head.unwrap_or((0, Digest::ZERO)))
 }
 
-pub(crate) fn read(connection: &Connection, run: &RunId, after_seq: u64) -> Result<Vec<Sealed>, Fault> {
+/// Records read at once.
+const PAGE: u32 = 1000;
+
+/// The next records after `after_seq`, at most a page of them; none: that was the last.
+pub(crate) fn page(connection: &Connection, run: &RunId, after_seq: u64) -> Result<Vec<Sealed>, Fault> {
     let number = run_row(connection, run)?.number;
     if after_seq >= SEQ_MAX {
         return Ok(Vec::new());
     }
     let (low, high) = keys(number, after_seq + 1)?.into_inner();
     let mut select = connection.prepare_cached(
-        "SELECT key, wall_us, boot_us, fence, body, hash FROM records WHERE key BETWEEN ?1 AND ?2 ORDER BY key",
+        "SELECT key, wall_us, boot_us, fence, body, hash FROM records WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT ?3",
     )?;
-    let records = select.query_map([low, high], |row| {
+    let records = select.query_map(params![low, high, PAGE], |row| {
         Ok(Sealed {
             seq: seq_of(row.get(0)?),
             at: Moment { wall_us: row.get(1)?, boot_us: unsigned(row, 2)? },

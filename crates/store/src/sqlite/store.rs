@@ -21,6 +21,7 @@ use piton_core::ports::{
 };
 use piton_core::record::Sealed;
 use piton_core::{Digest, RunId};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -111,8 +112,23 @@ impl Store for SqliteStore {
         Ok(self.truthful(run))
     }
 
-    fn read(&self, run: &RunId, after_seq: u64) -> Result<Vec<Sealed>, StoreError> {
-        self.reader.read("read the journal", |connection| records::read(connection, run, after_seq))
+    /// Page by page: whoever takes long over a record keeps neither other readers nor the checkpointer waiting.
+    fn read(
+        &self,
+        run: &RunId,
+        mut after_seq: u64,
+        see: &mut dyn FnMut(Sealed) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        loop {
+            let page = self.reader.read("read the journal", |connection| records::page(connection, run, after_seq))?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after_seq = last.seq;
+            for record in page {
+                if see(record).is_break() {
+                    return Ok(());
+                }
+            }
+        }
     }
 
     fn lease(&self, run: &RunId, engine: &EngineId) -> Result<LeaseOutcome, StoreError> {

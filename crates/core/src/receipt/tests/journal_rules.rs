@@ -233,7 +233,10 @@ fn a_person_decides_only_what_is_held_and_offered_and_shown() {
     let not_offered = |log: &mut Log| {
         log.start("a").hold_failed("a").choose("a", Choice::Keep);
     };
-    assert!(told(not_offered).starts_with("grace decided what was not theirs to decide: --keep"));
+    assert!(
+        told(not_offered)
+            .starts_with("grace decided what was not theirs to decide: \"a\" takes --retry or --waive, not --keep")
+    );
     let not_shown = |log: &mut Log| {
         log.start("a").hold_failed("a");
         let decision = Decision { saw: fingerprint("another journal"), ..log.by("grace", 1001) };

@@ -13,6 +13,7 @@ use piton_core::ports::{
 };
 use piton_core::record::{Record, Sealed};
 use piton_core::{Digest, Path, RunId, RunState};
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -164,8 +165,15 @@ impl Store for MemStore {
         Err(refused(StoreErrorKind::Unknown, "the simulation finds no runs"))
     }
 
-    fn read(&self, _: &RunId, after_seq: u64) -> Result<Vec<Sealed>, StoreError> {
-        Ok(self.kept().records.iter().filter(|record| record.seq > after_seq).cloned().collect())
+    fn read(
+        &self,
+        _: &RunId,
+        after_seq: u64,
+        see: &mut dyn FnMut(Sealed) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let records = self.kept().records.clone();
+        let _ = records.into_iter().filter(|record| record.seq > after_seq).try_for_each(see);
+        Ok(())
     }
 
     fn lease(&self, _: &RunId, _: &EngineId) -> Result<LeaseOutcome, StoreError> {

@@ -85,7 +85,7 @@ fn on_a_tiny_disk() {
     assert_eq!(error.kind, StoreErrorKind::Unavailable);
     assert!(error.message.contains("full"), "{error}");
     assert!(acknowledged.len() > 10);
-    assert_eq!(Store::read(&store, &run, 0).unwrap(), acknowledged);
+    assert_eq!(Store::read_all(&store, &run, 0).unwrap(), acknowledged);
     // Again and again: still nothing lost, still said.
     let lost = next(acknowledged.last().unwrap(), lease.fence(), 3000);
     assert!(store.append(&*lease, std::slice::from_ref(&lost), None).is_err());
@@ -112,7 +112,7 @@ fn on_a_tiny_disk() {
     let old = one_lease_number(&store, &run);
     store.append(&*held, &all, Some("went back")).unwrap();
     store.clear(&run).unwrap();
-    let whole = Store::read(&store, &run, 0).unwrap();
+    let whole = Store::read_all(&store, &run, 0).unwrap();
     assert_eq!(open_all(&whole).unwrap().len(), acknowledged.len() + all.len());
     assert_eq!((old, one_lease_number(&store, &run)), (held.fence() - 1, held.fence()));
     drop(held);
@@ -138,7 +138,7 @@ fn a_limit_on_file_sizes_is_an_error_and_loses_nothing() {
     assert_passed(&through_shell("trap '' XFSZ; ulimit -f 600;", "with_small_files", &home));
     let store = SqliteStore::open(&home).unwrap();
     let run = store.find("@last").unwrap();
-    let records = Store::read(&store, &run.id, 0).unwrap();
+    let records = Store::read_all(&store, &run.id, 0).unwrap();
     let acknowledged: usize = fs::read_to_string(home.with_file_name("acknowledged")).unwrap().parse().unwrap();
     assert!(acknowledged > 10);
     assert_eq!(open_all(&records).unwrap().len(), acknowledged);
@@ -152,7 +152,7 @@ fn with_small_files() {
     let lease = one_run(&store);
     let (acknowledged, error) = append_until_it_fails(&store, &*lease);
     assert_eq!(error.kind, StoreErrorKind::Unavailable, "{error}");
-    assert_eq!(Store::read(&store, lease.run(), 0).unwrap(), acknowledged);
+    assert_eq!(Store::read_all(&store, lease.run(), 0).unwrap(), acknowledged);
     let error = store.prepare(lease.run()).map(|_| ()).unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Unavailable, "{error}");
     fs::write(home.with_file_name("acknowledged"), acknowledged.len().to_string()).unwrap();
@@ -207,10 +207,10 @@ fn a_store_kept_locked_is_waited_for_and_readers_do_not_wait() {
     assert!(waited.message.contains("locked"), "{waited}");
     std::thread::scope(|scope| {
         let appending = scope.spawn(|| store.append(&*lease, &records, None));
-        assert!(Store::read(&store, lease.run(), 0).unwrap().is_empty());
+        assert!(Store::read_all(&store, lease.run(), 0).unwrap().is_empty());
         assert!(!appending.is_finished());
         blocker.execute_batch("COMMIT").unwrap();
         appending.join().unwrap().unwrap();
     });
-    assert_eq!(Store::read(&store, lease.run(), 0).unwrap(), records);
+    assert_eq!(Store::read_all(&store, lease.run(), 0).unwrap(), records);
 }

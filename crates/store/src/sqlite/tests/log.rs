@@ -29,7 +29,7 @@ fn the_log_stays_bounded_however_much_is_appended() {
         store.append(&*lease, std::slice::from_ref(&head), None).unwrap();
         assert!(length(temp.path(), "journal.db-wal") < BOUND);
     }
-    assert_eq!(open_all(&store.read(lease.run(), 0).unwrap()).unwrap().len(), 61);
+    assert_eq!(open_all(&store.read_all(lease.run(), 0).unwrap()).unwrap().len(), 61);
 }
 
 /// The limit of 800 pages in tests, one commit, one piece.
@@ -93,7 +93,7 @@ fn a_log_cut_or_zeroed_anywhere_gives_a_whole_beginning_of_the_journal() {
             fs::create_dir_all(&copy).unwrap();
             fs::write(copy.join("journal.db"), &database).unwrap();
             fs::write(copy.join("journal.db-wal"), &torn).unwrap();
-            let read = SqliteStore::open(&copy).unwrap().read(lease.run(), 0);
+            let read = SqliteStore::open(&copy).unwrap().read_all(lease.run(), 0);
             // Cut before the run was created, there is no run.
             let read = read.unwrap_or_default();
             assert!(records.starts_with(&read), "cut at {cut}");

@@ -105,7 +105,7 @@ fn a_damaged_file_is_an_error_or_the_truth_but_never_a_lie() {
             fs::write(copy.join("journal.db"), &whole).unwrap();
             let file = fs::OpenOptions::new().write(true).open(copy.join("journal.db")).unwrap();
             file.write_all_at(&vec![0xa5; length], (page * 4096 + offset) as u64).unwrap();
-            let read = SqliteStore::open(&copy).and_then(|store| store.read(&run, 0));
+            let read = SqliteStore::open(&copy).and_then(|store| store.read_all(&run, 0));
             match read {
                 Err(error) => {
                     assert!(matches!(error.kind, StoreErrorKind::Unreadable | StoreErrorKind::Unknown), "{error}");
