@@ -25,6 +25,7 @@ pub mod decide;
 pub mod event;
 pub mod hold;
 pub mod hole;
+pub mod plan;
 pub mod record;
 pub mod state;
 pub mod undo;

@@ -30,6 +30,28 @@ pub enum ScopeKind {
     },
 }
 
+impl ScopeKind {
+    /// In a few words, for plans.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Run => "run".to_owned(),
+            Self::Phase => "phase".to_owned(),
+            Self::Each { continue_on_failure: false } => "each".to_owned(),
+            Self::Each { continue_on_failure: true } => "each, failed items are passed".to_owned(),
+            Self::Parallel => "parallel".to_owned(),
+            Self::Branch => "branch".to_owned(),
+            Self::Attempt => "attempt".to_owned(),
+            Self::Window { budget, reserve, on_over } => {
+                let over = match on_over {
+                    OnOver::Undo => "goes back by itself",
+                    OnOver::Warn => "only warns",
+                };
+                format!("window, budget {budget}, reserve {reserve}, {over} when it cannot be kept")
+            }
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnOver {

@@ -322,12 +322,16 @@ fn us(duration: Duration) -> u64 {
     duration.as_ms().saturating_mul(1000)
 }
 
-fn unmet(what: &str, evidence: &Evidence, kind: FailureKind) -> Failure {
+pub(crate) fn unmet(what: &str, evidence: &Evidence, kind: FailureKind) -> Failure {
     Failure::new(kind, format!("its {what} does not hold: {} gave {}", evidence.check, evidence.saw))
 }
 
 /// `expect`: its predicate, or the outcome's own truth.
-fn expectation(request: &StepRequest, outcome: &Outcome, callbacks: &mut dyn Callbacks) -> Option<Failure> {
+pub(crate) fn expectation(
+    request: &StepRequest,
+    outcome: &Outcome,
+    callbacks: &mut dyn Callbacks,
+) -> Option<Failure> {
     if request.kind != StepKind::Expect {
         return None;
     }

@@ -262,7 +262,7 @@ fn worse(known: Option<Unwind>, new: Unwind) -> Unwind {
         Unwind::Failed { .. } => 4,
         Unwind::Held => 3,
         Unwind::Stopping => 2,
-        Unwind::Parked => 1,
+        Unwind::Parked | Unwind::Undetermined(_) => 1,
     };
     match known {
         Some(known) if weight(&known) >= weight(&new) => known,

@@ -7,7 +7,7 @@ use crate::shared::{Admission, Shared};
 use piton_core::event::Evidence;
 use piton_core::hold::HoldReason;
 use piton_core::outcome::Failure;
-use piton_core::ports::{ActionFailed, Cancel, Unwind};
+use piton_core::ports::{ActionFailed, AttemptContext, Cancel, Executor, Unwind};
 use piton_core::request::{Callbacks, Check, Predicate};
 use piton_core::{Duration, Outcome, Path};
 use std::time::Duration as StdDuration;
@@ -16,7 +16,7 @@ use std::time::Duration as StdDuration;
 const FIRST_PAUSE: StdDuration = StdDuration::from_millis(20);
 const LAST_PAUSE: StdDuration = StdDuration::from_secs(1);
 /// A single look may take this long.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const LOOK_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[allow(clippy::large_enum_variant, reason = "one at a time, never stored")]
 pub(crate) enum Look {
@@ -47,29 +47,7 @@ impl Shared {
         }
         // What is seen may depend on anything done before.
         self.journal.flush()?;
-        let mut context = self.look_context(path);
-        context.timeout = Some(LOOK_TIMEOUT);
-        let result = self
-            .ports
-            .executor
-            .prepare(&check.action, &context)
-            .map_err(ActionFailed::from)
-            .and_then(|prepared| prepared.perform(cancel));
-        Ok(match result {
-            Ok(outcome) => judge(check, which, outcome, callbacks),
-            // A command that says no is an answer; a database that cannot be reached is not.
-            Err(ActionFailed { outcome: Some(outcome), failure, .. }) => {
-                let evidence = saw(check, &failure.message);
-                if check.has_predicate {
-                    judge(check, which, outcome, callbacks)
-                } else if outcome.code.is_some() || outcome.status.is_some() {
-                    Look::DoesNot(evidence)
-                } else {
-                    Look::CannotTell(failure, evidence)
-                }
-            }
-            Err(ActionFailed { failure, .. }) => Look::CannotTell(failure.clone(), saw(check, &failure.message)),
-        })
+        Ok(look_once(&*self.ports.executor, self.look_context(path), check, which, callbacks, cancel))
     }
 
     /// Looks until the check holds, at most for `settle`. Gives the last look.
@@ -95,6 +73,37 @@ impl Shared {
             }
             pause = (pause * 2).min(LAST_PAUSE);
         }
+    }
+}
+
+/// Performs a check's action and judges what came back.
+pub(crate) fn look_once(
+    executor: &dyn Executor,
+    mut context: AttemptContext,
+    check: &Check,
+    which: Predicate,
+    callbacks: &mut dyn Callbacks,
+    cancel: &Cancel,
+) -> Look {
+    context.timeout = Some(LOOK_TIMEOUT);
+    let result = executor
+        .prepare(&check.action, &context)
+        .map_err(ActionFailed::from)
+        .and_then(|prepared| prepared.perform(cancel));
+    match result {
+        Ok(outcome) => judge(check, which, outcome, callbacks),
+        // A command that says no is an answer; a database that cannot be reached is not.
+        Err(ActionFailed { outcome: Some(outcome), failure, .. }) => {
+            let evidence = saw(check, &failure.message);
+            if check.has_predicate {
+                judge(check, which, outcome, callbacks)
+            } else if outcome.code.is_some() || outcome.status.is_some() {
+                Look::DoesNot(evidence)
+            } else {
+                Look::CannotTell(failure, evidence)
+            }
+        }
+        Err(ActionFailed { failure, .. }) => Look::CannotTell(failure.clone(), saw(check, &failure.message)),
     }
 }
 

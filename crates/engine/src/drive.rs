@@ -294,7 +294,7 @@ impl Engine {
             Unwind::Broken(_) => return Err(unwind),
             Unwind::Failed { failure, .. } => Some(HoldReason::Failed { failure }),
             Unwind::Program(message) => Some(HoldReason::Program { message }),
-            Unwind::Held | Unwind::Stopping | Unwind::Parked => None,
+            Unwind::Held | Unwind::Stopping | Unwind::Parked | Unwind::Undetermined(_) => None,
         };
         let more = shared.journal.transact(|state| {
             let more = state.abort.is_some()

@@ -20,6 +20,9 @@ mod scopes;
 mod timers;
 mod windows;
 
+// Without a run.
+pub mod plan;
+
 // Beside the program.
 mod inbox;
 mod undo;

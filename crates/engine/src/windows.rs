@@ -354,6 +354,6 @@ pub(crate) fn explain(unwind: &Unwind) -> String {
             format!("the runbook raised an error: {}", message.lines().next().unwrap_or_default())
         }
         Unwind::Broken(message) => message.clone(),
-        Unwind::Held | Unwind::Parked | Unwind::Stopping => "the run is stopping".to_owned(),
+        Unwind::Held | Unwind::Parked | Unwind::Stopping | Unwind::Undetermined(_) => "the run is stopping".to_owned(),
     }
 }
