@@ -3,9 +3,9 @@
 //! Owns their evaluation on the live evaluator. Never lets them make steps.
 
 use crate::codec::{alloc_outcome, encode_action};
-use crate::diagnostic::Diagnostic;
-use crate::error::{author, explain};
+use crate::error::{author, explain, needed_hole};
 use crate::session::Session;
+use piton_core::hole;
 use piton_core::outcome::{Failure, FailureKind};
 use piton_core::request::{Callbacks, Predicate};
 use piton_core::{Action, Outcome};
@@ -45,13 +45,17 @@ impl<'v> Live<'_, 'v, '_, '_> {
     }
 }
 
-/// One line: a failure stands in lists and receipts.
-fn failure(what: &str, diagnostic: &Diagnostic) -> Failure {
+/// One line: a failure stands in lists and receipts. While planning, what depends on a hole fails with its mark.
+fn failure(what: &str, error: &starlark::Error) -> Failure {
+    if let Some(needed) = needed_hole(error) {
+        return Failure::new(FailureKind::Predicate, hole::mark(needed));
+    }
+    let diagnostic = explain(error);
     let place = diagnostic.place.as_ref().map(|place| format!(" at {}", place.site)).unwrap_or_default();
     let failure =
         Failure::new(FailureKind::Predicate, format!("{what} raised an error{place}: {}", diagnostic.message));
-    match &diagnostic.help {
-        Some(help) => failure.hint(help.clone()),
+    match diagnostic.help {
+        Some(help) => failure.hint(help),
         None => failure,
     }
 }
@@ -67,7 +71,7 @@ impl Callbacks for Live<'_, '_, '_, '_> {
         let Some(function) = function else { return Ok(outcome.holds()) };
         match self.ask(function, what, Some(outcome)) {
             Ok(value) => Ok(value.to_bool()),
-            Err(error) => Err(failure(what, &explain(&error))),
+            Err(error) => Err(failure(what, &error)),
         }
     }
 
@@ -77,7 +81,7 @@ impl Callbacks for Live<'_, '_, '_, '_> {
             return Ok(Some((*action.0).clone()));
         }
         let what = "the function of `undo`";
-        let given = self.ask(undo, what, outcome).map_err(|error| failure(what, &explain(&error)))?;
+        let given = self.ask(undo, what, outcome).map_err(|error| failure(what, &error))?;
         if given.is_none() {
             return Ok(None);
         }
@@ -86,7 +90,7 @@ impl Callbacks for Live<'_, '_, '_, '_> {
             None => {
                 let error = author(format!("it gave {} where an action is needed", crate::builtins::a_kind(given)))
                     .help("give back an action such as sql(...), or None where there is nothing to undo");
-                Err(failure(what, &explain(&error.raise())))
+                Err(failure(what, &error.raise()))
             }
         }
     }

@@ -4,8 +4,8 @@
 //! words for those that Starlark raises. Never renders: see `diagnostic`.
 
 use crate::diagnostic::{Diagnostic, site_of};
-use piton_core::request::Site;
 use crate::values::hole::NeedsHole;
+use piton_core::request::Site;
 use starlark::ErrorKind;
 use starlark::codemap::FileSpan;
 use std::fmt;

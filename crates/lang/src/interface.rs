@@ -9,6 +9,7 @@ use crate::error::explain;
 use crate::guard;
 use crate::limits::Limits;
 use crate::load::{Loaded, dialect};
+use crate::plan;
 use crate::registry::{Registry, is_enum_type};
 use crate::session::Session;
 use piton_core::Value;
@@ -266,6 +267,7 @@ pub(crate) fn field_type_of_value<'v>(ty: Live<'v>, eval: &Evaluator<'v, '_, '_>
 }
 
 fn field_type<'v>(ty: Live<'v>, heap: Heap<'v>, registry: &Registry, depth: usize) -> Option<FieldType> {
+    let ty = plan::unwrapped(ty);
     // `path` is a string to the checker, and a path to a person.
     if ty.get_type() == "function" && ty.to_str() == "path" {
         return Some(FieldType::Path);

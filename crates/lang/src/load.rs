@@ -9,8 +9,8 @@ use crate::check;
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::error::explain;
 use crate::guard;
-use crate::plan::{self, instrument};
 use crate::limits::{Limits, MAX_LOAD_DEPTH, MAX_SOURCE_BYTES};
+use crate::plan::{self, instrument};
 use crate::registry::Registry;
 use crate::session::Session;
 use piton_core::ports::{SourceError, Sources};
@@ -207,8 +207,10 @@ pub(crate) fn planning(loaded: &Loaded) -> Result<Loaded, Diagnostics> {
         let module = evaluate(path, &ast, &registry, &plan::OPERATORS)?;
         registry.add(path, module, &check::top_level_names(&source.ast));
     }
+    // Checks are calls, too.
+    let limits = Limits { ticks: loaded.limits.ticks.saturating_mul(4), ..loaded.limits };
     let sources = loaded.sources.iter().map(|(path, source)| (path.clone(), source.clone())).collect();
-    Ok(Loaded { registry, sources, order: loaded.order.clone(), warnings: Diagnostics::default(), limits: loaded.limits })
+    Ok(Loaded { registry, sources, order: loaded.order.clone(), warnings: Diagnostics::default(), limits })
 }
 
 /// Hands out the files that are loaded already.

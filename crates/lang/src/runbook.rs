@@ -9,6 +9,7 @@ use piton_core::ports::{Host, Program, Sources, Unwind};
 use piton_core::scope::Scope;
 use piton_core::value::{Callable, Definition};
 use std::sync::Arc;
+use std::thread::ScopedJoinHandle;
 
 pub struct Runbook {
     loaded: Loaded,
@@ -44,14 +45,13 @@ impl Runbook {
     /// The copy that a planner evaluates: in it holes can be passed on, and deciding on one ends the evaluation with
     /// `Unwind::Undetermined`.
     pub fn planning(&self) -> Result<Self, Diagnostics> {
-        let copy = |scope| {
+        let loaded = std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().name("load".into()).stack_size(LOAD_STACK_BYTES);
-            thread.spawn_scoped(scope, || crate::load::planning(&self.loaded))
-        };
-        let loaded = std::thread::scope(|scope| match copy(scope).map(std::thread::ScopedJoinHandle::join) {
-            Ok(Ok(loaded)) => loaded,
-            Ok(Err(_)) => Err(Diagnostic::error("the language gave up while loading: a bug in Piton").into()),
-            Err(error) => Err(Diagnostic::error(format!("no thread for loading: {error}")).into()),
+            match thread.spawn_scoped(scope, || crate::load::planning(&self.loaded)).map(ScopedJoinHandle::join) {
+                Ok(Ok(loaded)) => loaded,
+                Ok(Err(_)) => Err(Diagnostic::error("the language gave up while loading: a bug in Piton").into()),
+                Err(error) => Err(Diagnostic::error(format!("no thread for loading: {error}")).into()),
+            }
         })?;
         Ok(Self { loaded, file: self.file.clone(), interface: self.interface.clone() })
     }

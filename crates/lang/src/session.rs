@@ -10,6 +10,7 @@ use crate::error::{AuthorError, Leaving, author, explain_from, is_leaving, neede
 use crate::limits::MAX_STEPS;
 use crate::registry::Registry;
 use piton_core::Path;
+use piton_core::hole;
 use piton_core::ports::{Host, Unwind};
 use piton_core::request::Site;
 use piton_core::scope::{MAX_SCOPE_DEPTH, Scope, ScopeKind};
@@ -100,7 +101,14 @@ impl<'e> Session<'e> {
             return Err(author(format!("{builtin}() needs a name"))
                 .help("the name is how people find the step on a screen and in the receipt"));
         }
-        if let Some(first) = frame.names.get(name) {
+        let mut name = name.to_owned();
+        let unknown = self.registry.planning.is_some() && hole::first(&name).is_some();
+        if unknown && frame.names.contains_key(&name) {
+            // What is not known yet may tell it from the others of this name.
+            let another = frame.names.len();
+            name.push_str(&hole::mark(&another.to_string()));
+        }
+        if let Some(first) = frame.names.get(&name) {
             let label = if first == site {
                 format!("{name:?} again: this call has made it before")
             } else {
@@ -112,8 +120,9 @@ impl<'e> Session<'e> {
                 "a step's path is its identity across resumes; give each its own name"
             }));
         }
-        frame.names.insert(name.to_owned(), site.clone());
-        Ok(frame.scope.path.child(name))
+        let path = frame.scope.path.child(&name);
+        frame.names.insert(name, site.clone());
+        Ok(path)
     }
 
     pub(crate) fn note_path(&self) -> Path {

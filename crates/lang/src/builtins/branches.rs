@@ -5,10 +5,12 @@
 use super::args::{entries, list, shown, whole};
 use super::scopes::plain_args;
 use crate::codec::{decode, encode};
-use crate::error::{AuthorError, author};
+use crate::error::{AuthorError, author, needed_hole};
 use crate::limits::MAX_CONCURRENCY;
 use crate::session::{Session, call_site};
+use crate::values::Hole;
 use piton_core::Value as Plain;
+use piton_core::hole;
 use piton_core::request::{Branch, BranchesRequest, OnFailure};
 use piton_core::scope::ScopeKind;
 use piton_core::value::Callable;
@@ -66,6 +68,7 @@ fn key_of<'v>(
         None => field_of(item, "name", eval).or_else(|| field_of(item, "id", eval)),
     };
     match found.map(|key| (key.get_type(), key)) {
+        Some(("hole", key)) => Ok(key.to_str()),
         Some(("string" | "int", key)) if !key.to_str().trim().is_empty() => Ok(key.to_str()),
         Some((_, key)) => Err(author(format!("the key of item {index} is {}, which names nothing", shown(key)))
             .help("a key is a string or an integer")
@@ -81,6 +84,25 @@ fn field_of<'v>(item: Value<'v>, field: &str, eval: &Evaluator<'v, '_, '_>) -> O
         Some(dict) => dict.get_str(field),
         None => item.get_attr(field, eval.heap()).ok().flatten(),
     }
+}
+
+/// The branch that stands for all of them, where it is not known yet what there will be: its key is a hole, too.
+fn template<'v>(
+    items: &str,
+    key: Option<Value<'v>>,
+    eval: &mut Evaluator<'v, '_, '_>,
+) -> starlark::Result<(String, Plain)> {
+    let item = Hole::parse(items).item();
+    let value = eval.heap().alloc(item.clone());
+    let key = match key {
+        None => item.mark(),
+        Some(_) => match key_of(value, 0, key, eval) {
+            // It decides on the item.
+            Err(error) if needed_hole(&error).is_some() => item.mark(),
+            key => key?,
+        },
+    };
+    Ok((key, Plain::from(item.mark())))
 }
 
 fn concurrency(value: Value<'_>) -> Result<u32, AuthorError> {
@@ -133,29 +155,46 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
     ) -> starlark::Result<Value<'v>> {
         let session = Session::of(eval)?;
         session.host("each")?;
-        let items = list(items, "items")?;
         let function = callable(r#fn, "each()", eval)?;
         let arguments = plain_args(&args.items, &kwargs, eval)?;
         let concurrency = concurrency.map_or(Ok(1), self::concurrency)?;
         let on_failure = self::on_failure(on_failure)?;
+        let kind = ScopeKind::Each { continue_on_failure: on_failure == OnFailure::Continue };
         let key = key.into_option();
+        let with = |item: Plain| {
+            let mut call = function.clone();
+            call.args.push(item);
+            call.args.extend(arguments.args.iter().cloned());
+            call.kwargs.extend(arguments.kwargs.iter().cloned());
+            call
+        };
+        if session.registry.planning.is_some()
+            && let Some(unknown) = items.unpack_str().and_then(hole::whole)
+        {
+            let (key, item) = template(unknown, key, eval)?;
+            let branches = vec![Branch { key, call: with(item) }];
+            run("each", name, kind, BranchesRequest { branches, concurrency, on_failure }, eval)?;
+            return Ok(eval.heap().alloc(Hole::parse(&format!("results of {name:?}"))));
+        }
+        let items = list(items, "items")?;
         let mut first: HashMap<String, usize> = HashMap::new();
         let mut branches = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
-            let key = key_of(*item, index, key, eval)?;
+            let mut key = key_of(*item, index, key, eval)?;
+            let unknown = session.registry.planning.is_some() && hole::first(&key).is_some();
+            if unknown && first.contains_key(&key) {
+                // What is not known yet may tell it from the others of this key.
+                key.push_str(&hole::mark(&format!("item {index}")));
+            }
             if let Some(first) = first.insert(key.clone(), index) {
                 return Err(author(format!("two items of each() have the same key {key:?}"))
                     .label(format!("items {first} and {index}"))
                     .help("a key is a branch's identity across resumes; give key = lambda item: ... that tells them apart")
                     .raise());
             }
-            let mut call = function.clone();
-            call.args.push(encode(*item, &format!("items[{index}]"), session.registry, eval.heap())?);
-            call.args.extend(arguments.args.iter().cloned());
-            call.kwargs.extend(arguments.kwargs.iter().cloned());
-            branches.push(Branch { key, call });
+            let item = encode(*item, &format!("items[{index}]"), session.registry, eval.heap())?;
+            branches.push(Branch { key, call: with(item) });
         }
-        let kind = ScopeKind::Each { continue_on_failure: on_failure == OnFailure::Continue };
         let results = run("each", name, kind, BranchesRequest { branches, concurrency, on_failure }, eval)?;
         Ok(eval.heap().alloc(AllocList(results)))
     }

@@ -98,7 +98,7 @@ pub(crate) fn alloc_outcome<'v>(
         return Ok(eval.heap().alloc(Hole::parse(what)));
     }
     let value = match &outcome.value {
-        Some(value) if !is_plain(value) => decode(value, registry, eval)?,
+        Some(value) if !is_plain(value) || registry.planning.is_some() => decode(value, registry, eval)?,
         _ => Value::new_none(),
     };
     Ok(eval.heap().alloc(OutcomeValue { outcome: outcome.clone(), value }))

@@ -2,14 +2,19 @@
 //!
 //! Owns which of them pass holes on, which need to know, and that types are not checked.
 
-use super::operators::{self, as_text};
+// The derives that make a Rust type a Starlark value.
+#![allow(unsafe_code)]
+
+use super::operators::{self, METHOD, as_text, entries, has_methods, remarked};
 use crate::builtins;
 use crate::error::{is_leaving, needed_hole};
 use crate::values::hole::{hole_in, hole_within, needs};
 use allocative::Allocative;
+use piton_core::hole;
 use starlark::environment::{Globals, GlobalsBuilder};
 use starlark::eval::{Arguments, Evaluator};
 use starlark::starlark_simple_value;
+use starlark::values::tuple::{AllocTuple, TupleRef};
 use starlark::values::{
     FrozenValue, Heap, NoSerialize, ProvidesStaticType, StarlarkValue, Value, ValueLike, starlark_value,
 };
@@ -18,13 +23,37 @@ use std::fmt;
 /// The language's own that write a hole into a text.
 const WRITING: [&str; 2] = ["str", "repr"];
 /// Those that look at how a value is made, not at what is in it: a hole as an item passes.
-const HOLDING: [&str; 9] = ["dict", "enumerate", "len", "list", "map", "reversed", "struct", "tuple", "zip"];
+const HOLDING: [&str; 8] = ["enumerate", "len", "list", "map", "reversed", "struct", "tuple", "zip"];
+/// Those that make a text of a value, for which a hole stands as a whole: how it is quoted depends on what it is.
+const QUOTING: [&str; 4] = ["encode", "ident", "literal", "quote"];
 /// Those that say what a type is. Types are not checked while planning.
 const TYPING: [&str; 2] = ["field", "record"];
 /// The language's own: they know nothing of holes, and need to know whatever they are given.
 const DECIDING: [&str; 24] = [
-    "abs", "all", "any", "bool", "chr", "dir", "enum", "eval_type", "filter", "float", "getattr", "hasattr", "hash", "int",
-    "isinstance", "max", "min", "ord", "range", "set", "sorted", "type", "bytes", "prepr",
+    "abs",
+    "all",
+    "any",
+    "bool",
+    "chr",
+    "dir",
+    "enum",
+    "eval_type",
+    "filter",
+    "float",
+    "getattr",
+    "hasattr",
+    "hash",
+    "int",
+    "isinstance",
+    "max",
+    "min",
+    "ord",
+    "range",
+    "set",
+    "sorted",
+    "type",
+    "bytes",
+    "prepr",
 ];
 
 pub(crate) fn globals() -> Globals {
@@ -68,7 +97,7 @@ impl fmt::Display for Planned {
 }
 
 /// The built-in behind its look, where the value is one: for those that want the type itself.
-fn unwrapped<'v>(value: Value<'v>) -> Value<'v> {
+pub(crate) fn unwrapped<'v>(value: Value<'v>) -> Value<'v> {
     value.downcast_ref::<Planned>().map_or(value, |planned| planned.inner.to_value())
 }
 
@@ -82,6 +111,9 @@ impl Planned {
         }
         if DECIDING.contains(&name) {
             return hole_within(value).map_or(Ok(unwrapped(value)), |what| Err(needs(&what)));
+        }
+        if name == "dict" {
+            return entries(unwrapped(value));
         }
         if HOLDING.contains(&name) {
             return hole_in(value).map_or(Ok(unwrapped(value)), |what| Err(needs(&what)));
@@ -117,18 +149,25 @@ impl<'v> StarlarkValue<'v> for Planned {
             named.push((name, if is_default || self.name == "struct" { value } else { self.given(value, heap)? }));
         }
         let named: Vec<(&str, Value<'v>)> = named.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        if self.name == "getattr" && positional.first().is_some_and(|object| has_methods(*object)) {
+            return Err(needs(METHOD));
+        }
+        if let (Some(what), true) = (&holes, QUOTING.contains(&self.name.as_str())) {
+            return Ok(heap.alloc(hole::mark(what)));
+        }
         // Whatever the built-in finds wrong with an argument that is not known yet may be right in the run.
-        eval.eval_function(self.inner.to_value(), &positional, &named).map_err(|error| match holes {
+        let result = eval.eval_function(self.inner.to_value(), &positional, &named);
+        result.map(|value| remarked(value, heap)).map_err(|error| match holes {
             Some(what) if !is_leaving(&error) && needed_hole(&error).is_none() => needs(&what),
             _ => error,
         })
     }
 
-    fn at(&self, _index: Value<'v>, _heap: Heap<'v>) -> starlark::Result<Value<'v>> {
-        Ok(self.inner.to_value())
-    }
-
-    fn bit_or(&self, _other: Value<'v>, _heap: Heap<'v>) -> starlark::Result<Value<'v>> {
-        Ok(self.inner.to_value())
+    fn at(&self, index: Value<'v>, heap: Heap<'v>) -> starlark::Result<Value<'v>> {
+        let index = match TupleRef::from_value(index) {
+            Some(types) => heap.alloc(AllocTuple(types.content().iter().map(|ty| unwrapped(*ty)))),
+            None => unwrapped(index),
+        };
+        self.inner.to_value().at(index, heap)
     }
 }

@@ -3,15 +3,16 @@
 //! Owns which places those are, and the way from a place in the written copy back to the author's. What can be caught
 //! in a value's own code (arithmetic, iteration, hashing) or in an operator is not written here.
 
-use super::operators::{KNOWN, KNOWN_INSIDE, TEXTS, WHOLE};
+use super::operators::{KEYS, KNOWN, KNOWN_INSIDE, PART, SHOWN, TEXTS, WHOLE};
 use starlark::codemap::{FileSpan, Pos, Span};
 use starlark::syntax::AstModule;
 use starlark::syntax::ast::{
-    Argument, AssignTarget, AstArgument, AstAssignTarget, AstExpr, AstStmt, BinOp, Clause, Expr, Parameter, Stmt,
+    Argument, AssignOp, AssignTarget, AstArgument, AstAssignTarget, AstExpr, AstStmt, BinOp, Clause, Expr, Parameter,
+    Stmt,
 };
 
 /// Methods that give parts of their arguments back and decide nothing by them.
-const PASSING: [&str; 6] = ["append", "extend", "format", "insert", "setdefault", "update"];
+const PASSING: [&str; 2] = ["append", "extend"];
 /// Methods that compare what their object holds.
 const COMPARING: [&str; 7] = ["count", "difference", "index", "intersection", "issubset", "issuperset", "remove"];
 
@@ -42,7 +43,7 @@ struct Wrap {
 }
 
 pub(crate) fn instrument(ast: &AstModule, text: &str) -> Instrumented {
-    let mut walk = Walk { brackets: brackets(text), types: Vec::new(), wraps: Vec::new() };
+    let mut walk = Walk { brackets: brackets(text), types: Vec::new(), wraps: Vec::new(), called: Vec::new() };
     types(ast.statement(), &mut walk.types);
     walk.statement(ast.statement());
     ast.statement().visit_expr(|expr| walk.expression(expr));
@@ -133,6 +134,8 @@ struct Walk {
     /// Types are read, not evaluated: nothing is written there.
     types: Vec<Span>,
     wraps: Vec<Wrap>,
+    /// Methods that are called where they are taken.
+    called: Vec<Span>,
 }
 
 impl Walk {
@@ -168,7 +171,12 @@ impl Walk {
         match &stmt.node {
             Stmt::If(condition, _) | Stmt::IfElse(condition, _) => self.wrap(condition, KNOWN),
             Stmt::Assign(assign) => self.target(&assign.lhs),
-            Stmt::AssignModify(target, ..) => self.target(target),
+            Stmt::AssignModify(target, op, value) => {
+                self.target(target);
+                if *op != AssignOp::Add {
+                    self.wrap(value, KNOWN_INSIDE);
+                }
+            }
             _ => {}
         }
         stmt.node.visit_stmt(|inner| self.statement(inner));
@@ -202,11 +210,18 @@ impl Walk {
             }
             Expr::ListComprehension(_, _, clauses) => self.clauses(clauses),
             Expr::Call(function, args) => {
+                for arg in &args.args {
+                    if let Argument::Args(values) | Argument::KwArgs(values) = &arg.node {
+                        self.wrap(values, KNOWN);
+                    }
+                }
                 if let Expr::Dot(object, method) = &function.node {
+                    self.called.push(function.span);
                     self.method(object, method, &args.args);
                 }
             }
-            Expr::Dot(object, name) if name.node != "format" && name.node != "join" => self.wrap(object, WHOLE),
+            Expr::Dot(object, _) if !self.called.contains(&expr.span) => self.wrap(object, PART),
+            Expr::Dot(object, name) if name.node != "join" => self.wrap(object, WHOLE),
             _ => {}
         }
         expr.node.visit_expr(|inner| self.expression(inner));
@@ -226,13 +241,22 @@ impl Walk {
         }
         let check = match method {
             "join" => TEXTS,
+            "format" => SHOWN,
+            "update" => KEYS,
+            "insert" | "setdefault" => {
+                if let Some(Argument::Positional(first)) = args.first().map(|arg| &arg.node) {
+                    self.wrap(first, KNOWN);
+                }
+                return;
+            }
             method if PASSING.contains(&method) => return,
             _ => KNOWN_INSIDE,
         };
         for arg in args {
             match &arg.node {
+                Argument::Named(..) if check == KEYS => {}
                 Argument::Positional(value) | Argument::Named(_, value) => self.wrap(value, check),
-                Argument::Args(_) | Argument::KwArgs(_) => {}
+                Argument::Args(values) | Argument::KwArgs(values) => self.wrap(values, KNOWN_INSIDE),
             }
         }
     }

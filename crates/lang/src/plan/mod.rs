@@ -4,10 +4,13 @@
 //! built-ins that look at what they are given, types that are read and not checked.
 //! Never guesses: what needs to know a hole ends with `NeedsHole`.
 
-mod instrument;
 mod globals;
+mod instrument;
 mod operators;
 
-pub(crate) use globals::globals;
+pub(crate) use globals::{globals, unwrapped};
 pub(crate) use instrument::{Instrumented, instrument};
 pub(crate) use operators::OPERATORS;
+
+#[cfg(test)]
+mod tests;

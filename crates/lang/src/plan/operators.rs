@@ -2,12 +2,14 @@
 //!
 //! Owns their names in the copy and which of them a hole, or a text with one, may pass.
 
+use super::globals::unwrapped;
 use crate::builtins::guarded;
 use crate::values::Hole;
-use crate::values::hole::{hole_in, hole_within, needs};
+use crate::values::hole::{hole_in, hole_within, marked, needs};
 use starlark::environment::GlobalsBuilder;
 use starlark::eval::Evaluator;
 use starlark::starlark_module;
+use starlark::values::dict::DictRef;
 use starlark::values::list::{AllocList, ListRef};
 use starlark::values::tuple::{AllocTuple, TupleRef};
 use starlark::values::{Heap, Value, ValueLike};
@@ -18,6 +20,12 @@ pub(super) const KNOWN: &str = "__piton_known";
 pub(super) const KNOWN_INSIDE: &str = "__piton_known_inside";
 /// Around what is looked into: a hole passes, its parts are holes; a text with one does not.
 pub(super) const WHOLE: &str = "__piton_whole";
+/// Around what becomes entries of a dict, whose keys decide.
+pub(super) const KEYS: &str = "__piton_keys";
+/// Around what is written into a text.
+pub(super) const SHOWN: &str = "__piton_shown";
+/// Around what a part is taken of: a hole's parts are holes, and a method that is not called there is not followed.
+pub(super) const PART: &str = "__piton_part";
 /// Around what is joined: holes become texts.
 pub(super) const TEXTS: &str = "__piton_texts";
 
@@ -44,6 +52,14 @@ pub(crate) const OPERATORS: [(&str, &str); 19] = [
     (">>", "__piton_shift_right"),
 ];
 
+/// A method that is passed on would decide on what it is given without a look at it.
+pub(super) const METHOD: &str = "a method that is passed on, which a plan cannot follow";
+
+/// One of the language's own kinds, whose attributes are methods.
+pub(super) fn has_methods(value: Value<'_>) -> bool {
+    matches!(value.get_type(), "string" | "list" | "dict" | "set" | "tuple" | "range")
+}
+
 fn known<'v>(value: Value<'v>) -> starlark::Result<Value<'v>> {
     hole_in(value).map_or(Ok(value), |what| Err(needs(&what)))
 }
@@ -52,12 +68,22 @@ fn known_inside<'v>(value: Value<'v>) -> starlark::Result<Value<'v>> {
     hole_within(value).map_or(Ok(value), |what| Err(needs(&what)))
 }
 
+/// A dict's keys are known already; pairs become keys.
+pub(super) fn entries<'v>(value: Value<'v>) -> starlark::Result<Value<'v>> {
+    if DictRef::from_value(value).is_some() { Ok(value) } else { known_inside(value) }
+}
+
 /// A hole as the text that stands for it.
 pub(super) fn as_text<'v>(value: Value<'v>, heap: Heap<'v>) -> Value<'v> {
     match value.downcast_ref::<Hole>() {
         Some(hole) => heap.alloc(hole.mark()),
-        None => value,
+        None => remarked(value, heap),
     }
+}
+
+/// A text in which marks were written out, with its marks.
+pub(super) fn remarked<'v>(value: Value<'v>, heap: Heap<'v>) -> Value<'v> {
+    value.unpack_str().and_then(marked).map_or(value, |text| heap.alloc(text))
 }
 
 /// What stands to the right of `%`.
@@ -104,7 +130,7 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
         __piton_over, known, |a, b, heap| a.div(b, heap);
         __piton_whole_over, known, |a, b, heap| a.floor_div(b, heap);
         __piton_and, known_inside, |a, b, heap| a.bit_and(b, heap);
-        __piton_or, known, |a, b, heap| a.bit_or(b, heap);
+        __piton_or, known, |a, b, heap| unwrapped(a).bit_or(unwrapped(b), heap);
         __piton_xor, known_inside, |a, b, heap| a.bit_xor(b, heap);
         __piton_shift_right, known, |a, b, heap| a.right_shift(b, heap);
     );
@@ -146,7 +172,8 @@ fn multiplying(builder: &mut GlobalsBuilder) {
         let heap = eval.heap();
         let (a, texts) = (known(a)?, as_texts(b, heap));
         // Such as %d, which needs the number itself.
-        guarded::percent(a, texts, heap).or_else(|error| hole_within(b).map_or(Err(error), |what| Err(needs(&what))))
+        let written = guarded::percent(a, texts, heap).map(|text| remarked(text, heap));
+        written.or_else(|error| hole_within(b).map_or(Err(error), |what| Err(needs(&what))))
     }
 
     fn __piton_planned_shift<'v>(
@@ -170,6 +197,24 @@ fn checks(builder: &mut GlobalsBuilder) {
 
     fn __piton_whole<'v>(#[starlark(require = pos)] value: Value<'v>) -> starlark::Result<Value<'v>> {
         if value.downcast_ref::<Hole>().is_some() { Ok(value) } else { known(value) }
+    }
+
+    fn __piton_keys<'v>(#[starlark(require = pos)] value: Value<'v>) -> starlark::Result<Value<'v>> {
+        entries(value)
+    }
+
+    fn __piton_shown<'v>(
+        #[starlark(require = pos)] value: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        // Within a list a text is written with its quotes, and its marks otherwise.
+        let holds = value.unpack_str().is_none() && has_methods(value) && hole_within(value).is_some();
+        let written = || marked(&value.to_str()).map(|text| eval.heap().alloc(text));
+        Ok(if holds { written().unwrap_or(value) } else { value })
+    }
+
+    fn __piton_part<'v>(#[starlark(require = pos)] value: Value<'v>) -> starlark::Result<Value<'v>> {
+        if has_methods(value) { Err(needs(METHOD)) } else { Ok(value) }
     }
 
     fn __piton_texts<'v>(

@@ -3,6 +3,7 @@
 //! Owns what may be done with it (passing it on, its fields and items, writing it into a text) and the error of
 //! everything else. Exists only while planning.
 
+use super::{ActionValue, OutcomeValue, Partial};
 use allocative::Allocative;
 use piton_core::hole;
 use starlark::collections::StarlarkHasher;
@@ -42,7 +43,8 @@ const OUTCOME: &str = "outcome";
 impl Hole {
     /// From what stands in a mark.
     pub(crate) fn parse(text: &str) -> Self {
-        let (what, of) = text.split_once(" of ").unwrap_or((OUTCOME, text));
+        let parts = if text.starts_with('"') { None } else { text.split_once(" of ") };
+        let (what, of) = parts.unwrap_or((OUTCOME, text));
         Self { what: what.to_owned(), of: of.to_owned() }
     }
 
@@ -52,6 +54,11 @@ impl Hole {
 
     pub(crate) fn mark(&self) -> String {
         hole::mark(&self.what())
+    }
+
+    /// What each of it will be, where it is a list.
+    pub(crate) fn item(&self) -> Self {
+        Self { what: "item".to_owned(), of: self.what() }
     }
 
     fn field(&self, name: &str) -> Self {
@@ -199,12 +206,47 @@ impl<'v> StarlarkValue<'v> for Hole {
     }
 }
 
+/// A mark as the language writes it where it shows a text with its quotes: in lists, and for `%r`.
+const OPEN_WRITTEN: &str = "\\U000f7b00";
+const CLOSE_WRITTEN: &str = "\\U000f7b01";
+
+/// The text with its marks, where they have been written out.
+pub(crate) fn marked(text: &str) -> Option<String> {
+    if !text.contains(OPEN_WRITTEN) {
+        return None;
+    }
+    let mut parts = text.split(OPEN_WRITTEN);
+    let mut marked = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (what, after) = part.split_once(CLOSE_WRITTEN).unwrap_or((part, ""));
+        marked.push_str(&hole::mark(&what.replace("\\\"", "\"")));
+        marked.push_str(after);
+    }
+    Some(marked)
+}
+
 /// What a value that is a hole, or a text with one in it, stands for.
 pub(crate) fn hole_in(value: Value<'_>) -> Option<String> {
     match value.downcast_ref::<Hole>() {
         Some(hole) => Some(hole.what()),
-        None => value.unpack_str().and_then(hole::first).map(str::to_owned),
+        None => {
+            let text = value.unpack_str()?;
+            let first = |text: &str| hole::first(text).map(str::to_owned);
+            first(text).or_else(|| first(&marked(text)?))
+        }
     }
+}
+
+/// The same for our own values, which hold plain ones.
+fn hole_in_own(value: Value<'_>) -> Option<String> {
+    let text = if let Some(action) = ActionValue::from_value(value) {
+        serde_json::to_string(&action.0)
+    } else if let Some(outcome) = OutcomeValue::from_value(value) {
+        serde_json::to_string(&outcome.outcome.value)
+    } else {
+        serde_json::to_string(&value.downcast_ref::<Partial>()?.0)
+    };
+    text.ok().as_deref().and_then(hole::first).map(|what| what.replace("\\\"", "\""))
 }
 
 /// The same, for anything inside it too.
@@ -213,6 +255,9 @@ pub(crate) fn hole_within(value: Value<'_>) -> Option<String> {
     let mut left = crate::limits::MAX_VALUES;
     while let Some(value) = open.pop() {
         if let Some(what) = hole_in(value) {
+            return Some(what);
+        }
+        if let Some(what) = hole_in_own(value) {
             return Some(what);
         }
         left = left.checked_sub(1)?;
