@@ -27,6 +27,9 @@ enum Command {
     /// Start a run in the foreground; `piton run FILE --help` shows the runbook's own parameters
     #[command(disable_help_flag = true)]
     Run(RunArgs),
+    /// Show what a runbook would do; only reads are performed. `piton plan FILE --help` shows its parameters
+    #[command(disable_help_flag = true)]
+    Plan(RunArgs),
     /// Check runbooks without running anything: syntax, types, names
     Check(CheckArgs),
     /// Print a runbook's documentation as Markdown
@@ -64,7 +67,7 @@ enum Command {
 
 #[derive(Args)]
 pub(crate) struct RunArgs {
-    /// The runbook, its parameters, and the flags of `run`
+    /// The runbook, its parameters, and the command's own flags
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FILE [--PARAM VALUE]...")]
     pub(crate) rest: Vec<String>,
 }
@@ -262,6 +265,7 @@ pub(crate) fn said(error: &clap::Error) -> Exit {
 fn run(command: Command) -> Result<Exit, CliError> {
     match command {
         Command::Run(args) => commands::run::run(args),
+        Command::Plan(args) => commands::plan::run(args),
         Command::Check(args) => commands::check::run(args),
         Command::Docs(args) => commands::docs::run(args),
         Command::Resume(args) => commands::resume::run(args),

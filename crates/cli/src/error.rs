@@ -79,6 +79,8 @@ kinds! {
     /// Nobody has taken the message up yet.
     NotTaken = "P0027", Wrong;
 
+    /// Not a plan, or not the plan of this runbook.
+    BadPlan = "P0032", Wrong;
     /// Not a public key.
     BadKey = "P0030", Wrong;
     /// A receipt cannot be made.

@@ -13,6 +13,7 @@ use piton_core::record::{Chain, Record, Sealed, open_all};
 use piton_core::{Event, RunState};
 use piton_engine::{Observer, Options, Ports};
 use piton_lang::Runbook;
+use piton_steps::{Executors, Vault};
 use piton_steps::process::{Config, Processes, SupervisorCommand};
 use piton_store::SqliteStore;
 use std::ops::ControlFlow;
@@ -21,6 +22,8 @@ use std::sync::Arc;
 
 const HOME_VARIABLE: &str = "PITON_HOME";
 const HOME_DIR: &str = ".piton";
+/// Among a run's sources: the plan it is bound to. No file of a project has such a name.
+pub(crate) const PLAN_SOURCE: &str = "@plan.json";
 /// The very file that runs, whatever stands at its path by now: an upgrade during a run must not mix two versions.
 const OWN_BINARY: &str = "/proc/self/exe";
 pub(crate) struct Wire {
@@ -48,11 +51,8 @@ impl Wire {
     /// The ports of an engine that drives `run`.
     pub(crate) fn ports(&self, run: &RunId, root: &Path, observer: Arc<dyn Observer>) -> Result<Ports, CliError> {
         let run_dir = self.store.run_dir(run);
-        let vault = Arc::new(piton_steps::Vault::new(root.to_path_buf(), self.store.store_key()?));
-        let supervisor = SupervisorCommand { program: self.program.clone(), args: vec!["__supervise".into()] };
         let clock: Arc<dyn Clock> = self.clock.clone();
-        let processes = Processes::new(Config::new(supervisor, vault.clone()));
-        let executor = Arc::new(piton_steps::Executors::new(vault.clone(), clock.clone(), processes));
+        let (vault, executor) = hands(root, self.store.store_key()?, clock.clone());
         let watchdogs = WatchdogProcesses {
             program: self.program.clone(),
             home: self.home.clone(),
@@ -146,6 +146,14 @@ impl Wire {
             .hint("start the runbook again; nothing of this run was done")),
         }
     }
+}
+
+/// What performs actions, with the vault that opens their secrets. `root`: the project's.
+pub(crate) fn hands(root: &Path, key: [u8; 32], clock: Arc<dyn Clock>) -> (Arc<Vault>, Arc<Executors>) {
+    let vault = Arc::new(Vault::new(root.to_path_buf(), key));
+    let supervisor = SupervisorCommand { program: PathBuf::from(OWN_BINARY), args: vec!["__supervise".into()] };
+    let processes = Processes::new(Config::new(supervisor, vault.clone()));
+    (vault.clone(), Arc::new(Executors::new(vault, clock, processes)))
 }
 
 /// The refusal of a journal that a newer version of Piton wrote, which its first record tells.

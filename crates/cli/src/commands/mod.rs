@@ -24,8 +24,10 @@ pub(crate) mod watch;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod docs;
+pub(crate) mod plan;
 
 // What commands share.
+mod call;
 mod fields;
 mod follow;
 mod leftovers;

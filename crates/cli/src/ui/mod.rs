@@ -12,6 +12,7 @@ pub(crate) mod checklist;
 pub(crate) mod failure;
 pub(crate) mod json;
 pub(crate) mod plain;
+pub(crate) mod plan;
 pub(crate) mod report;
 mod screen;
 

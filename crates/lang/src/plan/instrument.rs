@@ -7,7 +7,7 @@ use super::operators::{KEYS, KNOWN, KNOWN_INSIDE, PART, SHOWN, TEXTS, WHOLE};
 use starlark::codemap::{FileSpan, Pos, Span};
 use starlark::syntax::AstModule;
 use starlark::syntax::ast::{
-    Argument, AssignOp, AssignTarget, AstArgument, AstAssignTarget, AstExpr, AstStmt, BinOp, Clause, Expr, Parameter,
+    Argument, AssignOp, AssignTarget, AstArgument, AstAssignTarget, AstExpr, AstStmt, AstTypeExpr, BinOp, Clause, Expr, Parameter,
     Stmt,
 };
 
@@ -44,7 +44,8 @@ struct Wrap {
 
 pub(crate) fn instrument(ast: &AstModule, text: &str) -> Instrumented {
     let mut walk = Walk { brackets: brackets(text), types: Vec::new(), wraps: Vec::new(), called: Vec::new() };
-    types(ast.statement(), &mut walk.types);
+    types(ast.statement(), text, &mut walk.types);
+    let text = walk.without_types(text);
     walk.statement(ast.statement());
     ast.statement().visit_expr(|expr| walk.expression(expr));
     let mut points: Vec<(u32, u32, bool, String)> = Vec::new();
@@ -71,22 +72,27 @@ fn offset(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
-/// Where types stand.
-fn types(stmt: &AstStmt, found: &mut Vec<Span>) {
+/// Where types stand, each with the sign before it.
+fn types(stmt: &AstStmt, text: &str, found: &mut Vec<Span>) {
+    let with_sign = |ty: &AstTypeExpr, sign: &str| {
+        let before = text.get(..ty.span.begin().get() as usize).unwrap_or_default();
+        let begin = before.rfind(sign).map_or(ty.span.begin(), |at| Pos::new(offset(at)));
+        Span::new(begin, ty.span.end())
+    };
     match &stmt.node {
         Stmt::Def(def) => {
-            found.extend(def.return_type.as_ref().map(|ty| ty.span));
+            found.extend(def.return_type.as_ref().map(|ty| with_sign(ty, "->")));
             found.extend(def.params.iter().filter_map(|param| match &param.node {
                 Parameter::Normal(_, ty, _) | Parameter::Args(_, ty) | Parameter::KwArgs(_, ty) => {
-                    ty.as_ref().map(|ty| ty.span)
+                    ty.as_ref().map(|ty| with_sign(ty, ":"))
                 }
                 _ => None,
             }));
         }
-        Stmt::Assign(assign) => found.extend(assign.ty.as_ref().map(|ty| ty.span)),
+        Stmt::Assign(assign) => found.extend(assign.ty.as_ref().map(|ty| with_sign(ty, ":"))),
         _ => {}
     }
-    stmt.node.visit_stmt(|inner| types(inner, found));
+    stmt.node.visit_stmt(|inner| types(inner, text, found));
 }
 
 /// Round brackets outside strings and comments. The source has been parsed: strings end.
@@ -131,7 +137,7 @@ fn string_length(text: &str, quote: &str) -> usize {
 struct Walk {
     /// Round brackets of the source, outside strings and comments: offset, and whether it opens.
     brackets: Vec<(u32, bool)>,
-    /// Types are read, not evaluated: nothing is written there.
+    /// Where types stand in the source; in the copy there are none.
     types: Vec<Span>,
     wraps: Vec<Wrap>,
     /// Methods that are called where they are taken.
@@ -139,6 +145,22 @@ struct Walk {
 }
 
 impl Walk {
+    /// The source with blanks in the place of types, which a hole would not fit.
+    fn without_types(&self, text: &str) -> String {
+        let mut blanked = String::with_capacity(text.len());
+        let mut types: Vec<Span> = self.types.iter().map(|ty| self.balanced(*ty)).collect();
+        types.sort_by_key(|ty| ty.begin());
+        let mut from = 0;
+        for ty in types {
+            let (begin, end) = (ty.begin().get() as usize, ty.end().get() as usize);
+            blanked.push_str(text.get(from..begin).unwrap_or_default());
+            blanked.extend(std::iter::repeat_n(' ', end.saturating_sub(begin.max(from))));
+            from = end;
+        }
+        blanked.push_str(text.get(from..).unwrap_or_default());
+        blanked
+    }
+
     fn wrap(&mut self, expr: &AstExpr, check: &'static str) {
         let in_type = || self.types.iter().any(|ty| ty.begin() <= expr.span.begin() && expr.span.end() <= ty.end());
         if !matches!(expr.node, Expr::Literal(_)) && !in_type() {

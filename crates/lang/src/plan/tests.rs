@@ -1,7 +1,7 @@
 //! What becomes of a hole in every operator, every method and every built-in: it is passed on, or it ends the plan.
 
 use crate::{Limits, Runbook};
-use expect_test::expect_file;
+use expect_test::{expect, expect_file};
 use piton_core::ports::{Host, Program as _, SourceError, Sources, Unwind};
 use piton_core::request::{BranchesRequest, Callbacks, PersonRequest, PollRequest, StepRequest, WaitRequest};
 use piton_core::scope::{Scope, ScopeKind};
@@ -324,4 +324,41 @@ fn built_ins_pass_a_hole_on_or_end_the_plan() {
     };
     let fine: Vec<String> = expressions.iter().filter(told).cloned().collect();
     expect_file!["../../tests/data/holes-built-ins.txt"].assert_eq(&all_told(&expressions, &fine));
+}
+
+/// What a whole runbook asks for and gives while nothing is known.
+fn result_of(text: &str) -> String {
+    let runbook = planned(text);
+    told(&on_engine_stack(|| runbook.main(&Unknowing::default(), &[])))
+}
+
+#[test]
+fn types_are_not_checked_where_holes_may_come() {
+    let text = r#"
+Row = record(name = str, size = field(int, 0), tags = list[str] | None)
+
+def first(a: str, b: dict[str, list[int]] = {}, *rest: (int | None), c: (
+    str
+) = "c", **more: str) -> list[
+    str
+]:
+    x: tuple[str, int] = (a, 1)
+    return [a, b, rest, c, x[0]]
+
+def main():
+    h = step("S", noop()).value
+    row = Row(name = h, size = h, tags = h)
+    return [first(h, h, h, c = h, d = h), row.size]
+"#;
+    assert_eq!(result_of(text).matches('‹').count(), 6);
+}
+
+#[test]
+fn an_error_stands_where_the_author_wrote_it() {
+    let text = "def f(a: int = 1) -> str:\n    if (a == 1) and a in [1, 2]: return nothing(a)[a:1]\n\ndef nothing(a): return (a + 1) + \"x\"\n\ndef main():\n    return f()\n";
+    let runbook = planned(text);
+    let Err(Unwind::Program(message)) = on_engine_stack(|| runbook.main(&Unknowing::default(), &[])) else {
+        panic!("it adds a text to a number")
+    };
+    expect![[r#""#]].assert_eq(&message);
 }
