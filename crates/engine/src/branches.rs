@@ -22,7 +22,8 @@ use std::time::Duration;
 const WAKE_LOOK: Duration = Duration::from_millis(100);
 
 struct Queue {
-    ready: VecDeque<usize>,
+    /// Branches to call, and whether they had been parked.
+    ready: VecDeque<(usize, bool)>,
     parked: Vec<Parked>,
     running: usize,
     results: Vec<Option<Result<Value, Unwind>>>,
@@ -59,7 +60,7 @@ impl Shared {
             scope,
             request,
             queue: Mutex::new(Queue {
-                ready: (0..total).collect(),
+                ready: (0..total).map(|index| (index, false)).collect(),
                 parked: Vec::new(),
                 running: 0,
                 results: vec![None; total],
@@ -149,9 +150,17 @@ impl Shared {
             let (changes, now_us) = (self.changes.seen(), self.journal.now().wall_us);
             let awake = |parked: &mut Parked| parked.seen != changes || parked.due_us.is_some_and(|due| due <= now_us);
             let woken: Vec<usize> = queue.parked.extract_if(.., awake).map(|parked| parked.index).collect();
-            queue.ready.extend(woken);
-            if let Some(index) = queue.ready.pop_front() {
+            queue.ready.extend(woken.into_iter().map(|index| (index, true)));
+            if let Some((index, woken)) = queue.ready.pop_front() {
                 queue.running += 1;
+                drop(queue);
+                if woken {
+                    // Whoever woke it has appended why.
+                    self.journal.depend_on_all();
+                } else if work.request.concurrency > 1 {
+                    // Everything before the scope is durable, and what siblings do side by side is no cause of it.
+                    self.journal.depend_on_nothing();
+                }
                 return Some(index);
             }
             // What is left is parked: the whole scope parks, unless a sibling still runs.
@@ -169,8 +178,6 @@ impl Shared {
         request: &BranchesRequest,
         index: usize,
     ) -> Result<Value, Unwind> {
-        // Of its elder siblings too: where concurrency is bounded, it begins because one of them ended.
-        self.journal.depend_on_all();
         let branch = &request.branches[index];
         let inner = scope.child(ScopeKind::Branch, &branch.key);
         let call = std::panic::AssertUnwindSafe(|| self.program.call(host, &inner, &branch.call));
