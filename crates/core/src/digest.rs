@@ -38,11 +38,9 @@ impl Digest {
 
     /// The 64 hexadecimal digits, without a prefix.
     pub fn hex(&self) -> String {
-        use fmt::Write as _;
-        self.0.iter().fold(String::with_capacity(64), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        // Every record holds some: formatting byte by byte was a twentieth of a step's cost.
+        let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble & 15)]);
+        self.0.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
     }
 
     /// The first 12 hexadecimal digits: enough for a person to compare by eye.

@@ -18,13 +18,21 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+/// Threads that a scope's branches begin on. Branches that never block, such as those whose steps the journal knows, are
+/// done by these sooner than further threads are made.
+const FIRST_THREADS: usize = 4;
+/// While no branch begins for so long, those that run are held up by something: more threads are made.
+const HELD_UP: Duration = Duration::from_millis(1);
 /// A thread without work looks this often whether a parked branch was woken.
 const WAKE_LOOK: Duration = Duration::from_millis(100);
 
 struct Queue {
-    ready: VecDeque<usize>,
+    /// Branches to call, and whether they had been parked.
+    ready: VecDeque<(usize, bool)>,
     parked: Vec<Parked>,
     running: usize,
+    /// Calls begun so far.
+    begun: u64,
     results: Vec<Option<Result<Value, Unwind>>>,
     /// No further branch is called.
     ended: bool,
@@ -44,6 +52,30 @@ struct Work<'a> {
     request: &'a BranchesRequest,
     queue: Mutex<Queue>,
     changed: Condvar,
+    /// For whoever makes the threads: branches wait to be called that did not before, or nothing is left to do.
+    threads: Condvar,
+}
+
+impl Work<'_> {
+    /// Looks on while the first threads work. `more` makes more of them where those there are, are held up.
+    fn look_on(&self, mut more: impl FnMut(usize)) {
+        let mut threads = FIRST_THREADS;
+        let mut queue = lock(&self.queue);
+        while !queue.ended && (queue.running > 0 || !queue.ready.is_empty()) {
+            if queue.ready.is_empty() {
+                queue = self.threads.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let begun = queue.begun;
+            queue = self.threads.wait_timeout(queue, HELD_UP).unwrap_or_else(PoisonError::into_inner).0;
+            if queue.begun == begun && !queue.ready.is_empty() {
+                drop(queue);
+                threads = threads.saturating_mul(2);
+                more(threads);
+                queue = lock(&self.queue);
+            }
+        }
+    }
 }
 
 impl Shared {
@@ -59,34 +91,46 @@ impl Shared {
             scope,
             request,
             queue: Mutex::new(Queue {
-                ready: (0..total).collect(),
+                ready: (0..total).map(|index| (index, false)).collect(),
                 parked: Vec::new(),
                 running: 0,
+                begun: 0,
                 results: vec![None; total],
                 ended: false,
             }),
             changed: Condvar::new(),
+            threads: Condvar::new(),
         };
         // What led here is durable before any branch acts on it.
         self.journal.flush()?;
         let wanted = (request.concurrency.max(1) as usize).min(total.max(1));
         std::thread::scope(|threads| {
             let mut helpers = Vec::new();
-            // The calling thread is one of the workers, so a run that has used up its threads still gets on.
-            while helpers.len() + 1 < wanted && self.take_thread() {
-                let helper = std::thread::Builder::new()
-                    .name("branch".into())
-                    .stack_size(EVALUATION_STACK_BYTES)
-                    .spawn_scoped(threads, || self.work(host, &work));
-                match helper {
-                    Ok(helper) => helpers.push(helper),
-                    Err(_) => {
-                        self.give_thread();
-                        break;
+            let mut help = |upto: usize| {
+                while helpers.len() < upto && self.take_thread() {
+                    let helper = std::thread::Builder::new()
+                        .name("branch".into())
+                        .stack_size(EVALUATION_STACK_BYTES)
+                        .spawn_scoped(threads, || self.work(host, &work));
+                    match helper {
+                        Ok(helper) => helpers.push(helper),
+                        Err(_) => {
+                            self.give_thread();
+                            break;
+                        }
                     }
                 }
+                helpers.len()
+            };
+            if wanted > FIRST_THREADS && help(FIRST_THREADS) > 0 {
+                work.look_on(|threads| {
+                    help(threads.min(wanted));
+                });
+            } else {
+                // The calling thread is one of the workers, so a run that has used up its threads still gets on.
+                help(wanted - 1);
+                self.work(host, &work);
             }
-            self.work(host, &work);
             for helper in helpers {
                 // A panic in a branch is reported as its result by `call_branch`.
                 let _ = helper.join();
@@ -144,18 +188,32 @@ impl Shared {
         let mut queue = lock(&work.queue);
         loop {
             if queue.ended {
+                work.threads.notify_all();
                 return None;
             }
             let (changes, now_us) = (self.changes.seen(), self.journal.now().wall_us);
             let awake = |parked: &mut Parked| parked.seen != changes || parked.due_us.is_some_and(|due| due <= now_us);
             let woken: Vec<usize> = queue.parked.extract_if(.., awake).map(|parked| parked.index).collect();
-            queue.ready.extend(woken);
-            if let Some(index) = queue.ready.pop_front() {
+            if !woken.is_empty() {
+                work.threads.notify_all();
+            }
+            queue.ready.extend(woken.into_iter().map(|index| (index, true)));
+            if let Some((index, woken)) = queue.ready.pop_front() {
                 queue.running += 1;
+                queue.begun += 1;
+                drop(queue);
+                if woken {
+                    // Whoever woke it has appended why.
+                    self.journal.depend_on_all();
+                } else if work.request.concurrency > 1 {
+                    // Everything before the scope is durable, and what siblings do side by side is no cause of it.
+                    self.journal.depend_on_nothing();
+                }
                 return Some(index);
             }
             // What is left is parked: the whole scope parks, unless a sibling still runs.
             if queue.running == 0 || queue.parked.is_empty() {
+                work.threads.notify_all();
                 return None;
             }
             queue = work.changed.wait_timeout(queue, WAKE_LOOK).unwrap_or_else(PoisonError::into_inner).0;
@@ -169,8 +227,6 @@ impl Shared {
         request: &BranchesRequest,
         index: usize,
     ) -> Result<Value, Unwind> {
-        // Of its elder siblings too: where concurrency is bounded, it begins because one of them ended.
-        self.journal.depend_on_all();
         let branch = &request.branches[index];
         let inner = scope.child(ScopeKind::Branch, &branch.key);
         let call = std::panic::AssertUnwindSafe(|| self.program.call(host, &inner, &branch.call));

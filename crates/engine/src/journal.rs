@@ -173,12 +173,17 @@ impl Journal {
         }
     }
 
-    /// Makes durable what this thread's next act depends on: everything before its branch began, and what it has
+    /// Makes durable what this thread's next act depends on: everything before its scope began, and what it has
     /// appended or been answered since. For reads; what siblings have appended meanwhile is no cause of theirs, and
     /// becomes durable in order.
     pub(crate) fn flush_own(&self) -> Result<(), Broken> {
-        let durable = self.durable_seq.load(Ordering::Acquire) >= DEPENDS_ON.get();
-        if durable && !self.is_broken.load(Ordering::Acquire) { Ok(()) } else { self.flush() }
+        self.check()?;
+        self.flush_to(DEPENDS_ON.get())
+    }
+
+    /// What follows on this thread depends on nothing that is not durable yet.
+    pub(crate) fn depend_on_nothing(&self) {
+        DEPENDS_ON.set(0);
     }
 
     /// What follows on this thread depends on everything that was appended, by whomever.
@@ -189,6 +194,10 @@ impl Journal {
     /// Makes everything appended so far durable.
     pub(crate) fn flush(&self) -> Result<(), Broken> {
         let target = lock(&self.inner).state.seq;
+        self.flush_to(target)
+    }
+
+    fn flush_to(&self, target: u64) -> Result<(), Broken> {
         if self.durable_seq.load(Ordering::Acquire) >= target {
             return Ok(());
         }

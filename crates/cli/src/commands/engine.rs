@@ -134,7 +134,8 @@ pub(crate) fn drive(wire: &Wire, driven: Driven, screen: Arc<Screen>) -> Result<
     let end = engine.run();
     signals.close();
     // The engine still holds the lease.
-    let cleared = leftovers::clear(wire, &run);
+    let keeps_files = engine.control().with_state(|state| state.keeps_files);
+    let cleared = if keeps_files { leftovers::clear(wire, &run) } else { Ok(()) };
     screen.end(&run, &end);
     if let piton_engine::End::Broken(why) = end {
         return Err(piton_engine::Broken(why).into());

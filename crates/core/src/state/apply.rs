@@ -3,6 +3,7 @@
 //! Owns the transition function. One arm per event; nothing here is conditional on time or place.
 
 use super::{Phase, RunState, ScopeState, Settled, Step, UndoProgress};
+use crate::action::Action;
 use crate::digest::Digest;
 use crate::event::{
     AttemptFailed, AttemptStarted, Decided, Event, Handle, How, PersonAnswered, PersonAsked, ScopeEntered, StepHeld,
@@ -178,6 +179,7 @@ impl RunState {
 
     fn attempt_started(&mut self, started: &AttemptStarted, seq: u64, at: Moment) {
         let what = (started.kind, &started.site, started.fingerprint);
+        self.keeps_files |= matches!(started.undo, Some(Action::RestoreFile { backup: Some(_), .. }));
         self.begin_step(&started.path, started.generation, what, (seq, at), |step| {
             if step.attempts == 0 {
                 step.started_at = at;

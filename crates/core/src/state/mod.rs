@@ -59,6 +59,8 @@ pub struct RunState {
     /// tells its status at every commit and may have a hundred thousand steps.
     pub running_steps: u64,
     pub waiting_steps: u64,
+    /// An `inverse()` keeps, or kept, a former file beside one that was written.
+    pub keeps_files: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -156,10 +156,10 @@ fn a_run_that_waits_is_woken_by_its_own_clock() {
 }
 
 #[test]
-fn a_branch_that_takes_a_siblings_place_waits_for_the_siblings_result() {
+fn branches_one_by_one_each_wait_for_the_result_before() {
     let sim = Sim::new(
         Book::new(|run| {
-            run.each("all", 40, 1, "item")?;
+            run.each("one by one", 40, 1, "item")?;
             Ok(Value::None)
         })
         .function("item", |item, _| {

@@ -11,7 +11,7 @@ use piton_core::action::{Effect, Program, Sql};
 use piton_core::event::Handle;
 use piton_core::outcome::{Failure, FailureKind};
 use piton_core::ports::{ActionFailed, AttemptContext, Cancel, Clock, Executor, Prepared, Purpose, Remains, Running};
-use piton_core::{Action, Outcome, Value};
+use piton_core::{Action, Outcome, Path, Value};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::ThreadId;
@@ -241,9 +241,9 @@ impl Core {
         let before: Vec<Who> = {
             let mut completed = self.completed.lock().unwrap_or_else(PoisonError::into_inner);
             let mine = completed.entry(std::thread::current().id()).or_default();
-            let (other, same) = mine.drain(..).partition(|done| done.path != who.path);
+            let (other, same): (Vec<Who>, _) = mine.drain(..).partition(|done| done.path != who.path);
             *mine = same;
-            other
+            other.into_iter().filter(|done| !are_side_by_side(&done.path, &who.path)).collect()
         };
         let not_durable = before.iter().filter(|done| !self.store.ended(done));
         not_durable
@@ -455,4 +455,13 @@ impl Core {
 
 fn stopped(cancel: &Cancel) -> Failure {
     Failure::new(FailureKind::Stopped, cancel.reason().unwrap_or_default())
+}
+
+/// Branches of one scope that may run at the same time: neither depends on the other. The scopes whose branches run one
+/// after the other are named so.
+fn are_side_by_side(one: &Path, other: &Path) -> bool {
+    let (one, other): (Vec<String>, Vec<String>) = (one.names().collect(), other.names().collect());
+    let Some(parting) = one.iter().zip(&other).position(|(one, other)| one != other) else { return false };
+    let one_by_one = parting > 0 && one[parting - 1] == "one by one";
+    !one_by_one && [one, other].iter().all(|names| names[parting].starts_with("item-"))
 }
