@@ -100,6 +100,9 @@ pub(crate) struct ResumeArgs {
     /// A step whose outcome nobody knows did not happen: perform it
     #[arg(long, value_name = "STEP")]
     pub(crate) not_done: Option<String>,
+    /// Perform a step that the run's plan excludes, with --reason
+    #[arg(long, value_name = "STEP", requires = "reason")]
+    pub(crate) depart: Option<String>,
     /// Why, for the receipt
     #[arg(long)]
     pub(crate) reason: Option<String>,

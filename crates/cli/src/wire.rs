@@ -8,13 +8,14 @@ use crate::survival::Survival;
 use crate::world::{SystemClock, WatchdogProcesses};
 use piton_core::event::{FORMAT, RunStarted};
 use piton_core::ids::RunId;
+use piton_core::plan::Bound;
 use piton_core::ports::{Clock, Store as _};
 use piton_core::record::{Chain, Record, Sealed, open_all};
 use piton_core::{Event, RunState};
-use piton_engine::{Observer, Options, Ports};
+use piton_engine::{Approved, Observer, Options, Ports};
 use piton_lang::Runbook;
-use piton_steps::{Executors, Vault};
 use piton_steps::process::{Config, Processes, SupervisorCommand};
+use piton_steps::{Executors, Vault};
 use piton_store::SqliteStore;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -44,8 +45,21 @@ impl Wire {
         Ok(Self { home, store, clock, program: PathBuf::from(OWN_BINARY), survival })
     }
 
-    pub(crate) fn options(&self) -> Options {
-        Options { fault: crate::fault::asked(), leave_when_waiting: false }
+    /// Of an engine that drives this run, whose program this is.
+    pub(crate) fn options(&self, run: &RunId, program: &Runbook) -> Result<Options, CliError> {
+        let approved = self.approved(run, program)?;
+        Ok(Options { fault: crate::fault::asked(), leave_when_waiting: false, approved })
+    }
+
+    /// The plan that the run is bound to, from its sources.
+    fn approved(&self, run: &RunId, program: &Runbook) -> Result<Option<Approved>, CliError> {
+        let files: Vec<SourceFile> = self.store.sources(run)?;
+        let Some((_, bytes, _)) = files.iter().find(|(path, ..)| path == PLAN_SOURCE) else { return Ok(None) };
+        let plan = crate::commands::plan::parse(bytes, &format!("the plan of run {run}"))?;
+        let copy = program
+            .planning()
+            .map_err(|diagnostics| CliError::runbook("the planning copy of the runbook", &diagnostics))?;
+        Ok(Some(Approved { plan: Arc::new(Bound::new(Arc::new(plan))), program: Arc::new(copy) }))
     }
 
     /// The ports of an engine that drives `run`.
@@ -72,7 +86,8 @@ impl Wire {
 
     /// The run's program, from its snapshot, which is written out where its scripts run from.
     pub(crate) fn program_of(&self, run: &RunId, started: &RunStarted) -> Result<Arc<Runbook>, CliError> {
-        let files: Vec<SourceFile> = self.store.sources(run)?;
+        let mut files: Vec<SourceFile> = self.store.sources(run)?;
+        files.retain(|(path, ..)| path != PLAN_SOURCE);
         project::materialise(&self.store.run_dir(run), &files).map_err(|error| {
             CliError::new(Kind::StoreUnavailable, "the run's sources cannot be written out").source(error)
         })?;

@@ -51,6 +51,12 @@ pub enum HoldReason {
     Program {
         message: String,
     },
+    /// The plan that the run is bound to excludes this step. `planned`: what it has there instead.
+    Departed {
+        now: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        planned: Option<String>,
+    },
     /// A person paused the run.
     Paused {
         by: String,
@@ -68,6 +74,7 @@ impl HoldReason {
             Self::Changed { .. } => &["--keep", "--redo"],
             Self::Rotated { .. } | Self::WentBack { .. } | Self::UndoFailed { .. } => &["--retry"],
             Self::Program { .. } => &["--edited", "--retry"],
+            Self::Departed { .. } => &["--depart"],
             Self::Paused { .. } => &[],
         }
     }
@@ -92,6 +99,10 @@ impl fmt::Display for HoldReason {
             }
             Self::WentBack { window, why } => write!(f, "the window \"{window}\" went back: {why}"),
             Self::Program { message } => f.write_str(message),
+            Self::Departed { now, planned: None } => write!(f, "the plan has no such step: {now}"),
+            Self::Departed { now, planned: Some(planned) } => {
+                write!(f, "the plan has another step here: it wants {now}; planned is {planned}")
+            }
             Self::Paused { by } => write!(f, "paused by {by}"),
         }
     }
@@ -113,6 +124,8 @@ pub enum Choice {
     Keep,
     /// Undo what was done and do it anew.
     Redo,
+    /// Perform it although the plan excludes it.
+    Depart,
 }
 
 impl Choice {
@@ -125,6 +138,7 @@ impl Choice {
             Self::Waive => "--waive",
             Self::Keep => "--keep",
             Self::Redo => "--redo",
+            Self::Depart => "--depart",
         }
     }
 }

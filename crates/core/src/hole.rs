@@ -30,8 +30,9 @@ pub fn whole(text: &str) -> Option<&str> {
     (!inner.contains([OPEN, CLOSE])).then_some(inner)
 }
 
-/// A text as people read it: `select ‹value of "Count"›`.
+/// A text as people read it: `select ‹value of "Count"›`. Marks that stand written out, as in a list, are shown too.
 pub fn render(text: &str) -> String {
+    let text = text.replace("\\u{f7b00}", "‹").replace("\\u{f7b01}", "›");
     text.chars()
         .map(|c| match c {
             OPEN => '‹',
@@ -84,9 +85,10 @@ pub fn fits(planned: &Json, known: &Json) -> bool {
         }
         (Json::Object(planned), Json::Object(known)) => {
             planned.len() == known.len()
-                && planned.iter().zip(known).all(|((name, planned), (other, known))| {
-                    text_fits(name, other) && fits(planned, known)
-                })
+                && planned
+                    .iter()
+                    .zip(known)
+                    .all(|((name, planned), (other, known))| text_fits(name, other) && fits(planned, known))
         }
         (planned, known) => planned == known,
     }

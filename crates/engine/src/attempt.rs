@@ -327,11 +327,7 @@ pub(crate) fn unmet(what: &str, evidence: &Evidence, kind: FailureKind) -> Failu
 }
 
 /// `expect`: its predicate, or the outcome's own truth.
-pub(crate) fn expectation(
-    request: &StepRequest,
-    outcome: &Outcome,
-    callbacks: &mut dyn Callbacks,
-) -> Option<Failure> {
+pub(crate) fn expectation(request: &StepRequest, outcome: &Outcome, callbacks: &mut dyn Callbacks) -> Option<Failure> {
     if request.kind != StepKind::Expect {
         return None;
     }

@@ -162,5 +162,6 @@ fn decided(path: &Path, choice: &Choice, decision: &Decision) -> Event {
 /// `resume --retry` without a step: all that failed. What nobody knows the outcome of is decided one by one.
 fn retries_with_all(step: &Step) -> bool {
     step.undo.held.is_some()
-        || matches!(&step.phase, Phase::Held(reason) if !matches!(reason, HoldReason::Unknown { .. } | HoldReason::Changed { .. }))
+        || matches!(&step.phase, Phase::Held(reason)
+            if !matches!(reason, HoldReason::Unknown { .. }) && reason.choices().contains(&Choice::Retry.flag()))
 }

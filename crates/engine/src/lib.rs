@@ -7,6 +7,7 @@
 
 // The way of a run: it is driven, its program evaluated, its steps performed.
 mod attempt;
+mod bound;
 mod checks;
 mod drive;
 mod host;
@@ -32,6 +33,7 @@ mod journal;
 mod shared;
 pub mod watchdog;
 
+pub use bound::Approved;
 pub use drive::{Control, Drive, End, Engine};
 pub use journal::Broken;
 pub use shared::{Due, Fault, Observer, Options, Ports};

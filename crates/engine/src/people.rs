@@ -46,6 +46,7 @@ impl Shared {
                     return open(&outcome);
                 }
                 PersonDecision::Ask => {
+                    self.keep_to_plan(about, &request.ask, || crate::plan::question(&request.ask))?;
                     if let Some(outcome) = self.ask(about, request, callbacks)? {
                         return Ok(outcome);
                     }

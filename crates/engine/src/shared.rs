@@ -3,6 +3,7 @@
 //! Owns registering and ending running actions, and waiting until something changes.
 //! Never decides; see the file of each built-in.
 
+use crate::bound::Approved;
 use crate::journal::{Broken, Journal};
 use piton_core::event::Event;
 use piton_core::hold::HoldReason;
@@ -67,6 +68,8 @@ pub struct Options {
     pub fault: Option<Fault>,
     /// Return instead of waiting when everything that is left waits for a person.
     pub leave_when_waiting: bool,
+    /// The plan that the run is bound to.
+    pub approved: Option<Approved>,
 }
 
 pub(crate) struct Shared {

@@ -119,6 +119,7 @@ impl Shared {
                     return open(&outcome);
                 }
                 Decision::Begin { generation, attempt, tries, untouched } => {
+                    self.keep_to_plan(about, &request.action, || request.action.summary())?;
                     let numbers = crate::attempt::Numbers { generation, attempt, tries, untouched };
                     if let Some(outcome) = self.attempt(about, request, numbers, callbacks)? {
                         return Ok(outcome);

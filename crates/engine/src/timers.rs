@@ -15,6 +15,7 @@ use piton_core::request::{Callbacks, PollRequest, Predicate, StepKind, WaitReque
 use piton_core::scope::Scope;
 use piton_core::state::Phase;
 use piton_core::{Duration, Outcome};
+use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
@@ -28,7 +29,10 @@ impl Shared {
         let fingerprint = request.fingerprint();
         let about =
             About { scope, path: &request.path, kind: StepKind::Wait, site: &request.site, fingerprint, effect: None };
-        let Some(due_at_us) = self.timer(about, request.duration)? else { return Ok(()) };
+        let summary = || format!("wait {}", request.duration);
+        let Some(due_at_us) = self.timer(about, request.duration, &request.duration, summary)? else {
+            return Ok(());
+        };
         self.journal.flush()?;
         let registered = self.register(about.path);
         loop {
@@ -65,7 +69,8 @@ impl Shared {
             fingerprint,
             effect: Some(Effect::Read),
         };
-        let Some(due_at_us) = self.timer(about, request.timeout)? else {
+        let action = &request.check.action;
+        let Some(due_at_us) = self.timer(about, request.timeout, action, || action.summary())? else {
             let outcome = self.journal.with(|state| match state.steps.get(about.path).map(|step| &step.phase) {
                 Some(Phase::Succeeded { outcome, .. }) => Some(outcome.clone()),
                 _ => None,
@@ -124,7 +129,13 @@ impl Shared {
     }
 
     /// When the timer is due; `None`: it is done. Sets it where it is not set.
-    fn timer(&self, about: About<'_>, duration: Duration) -> Result<Option<i64>, Unwind> {
+    fn timer<T: Serialize>(
+        &self,
+        about: About<'_>,
+        duration: Duration,
+        action: &T,
+        summary: impl FnOnce() -> String,
+    ) -> Result<Option<i64>, Unwind> {
         self.stop_if_failing(about.scope)?;
         let set = self.journal.with(|state| match state.steps.get(about.path).map(|step| &step.phase) {
             Some(Phase::Timer(timer)) if timer.fingerprint == about.fingerprint => Some(timer.due_at_us),
@@ -138,6 +149,7 @@ impl Shared {
             }
             (Decision::Begin { .. }, Some(due_at_us)) => Ok(Some(due_at_us)),
             (Decision::Begin { .. }, None) => {
+                self.keep_to_plan(about, action, summary)?;
                 self.open_window(about.scope)?;
                 let due_at_us =
                     self.journal.now().wall_us.saturating_add_unsigned(duration.as_ms().saturating_mul(1000));

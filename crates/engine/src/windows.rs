@@ -50,6 +50,9 @@ impl Shared {
             // Replay, or a run that starts nothing: no step acts, so nothing needs to be measured or guarded.
             return body();
         }
+        if !open {
+            self.look_ahead(scope)?;
+        }
         let generation = known.map_or(1, |window| window.generation + u32::from(!window.is_open()));
         if let Err(unwind) = self.arm(scope, (generation, budget, reserve), open) {
             self.unguarded(scope, open, unwind)?;

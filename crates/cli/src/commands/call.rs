@@ -109,13 +109,12 @@ impl Verb {
     fn command_of(&self, runbook: &Runbook, file: &str) -> Command {
         let interface = runbook.interface();
         let about = interface.summary.clone().unwrap_or_else(|| interface.title.clone());
-        let mut command =
-            self
-                .own_flags(Command::new(self.name).bin_name(format!("piton {} {file}", self.name)).about(about))
-                .no_binary_name(true)
-                .override_usage(format!("piton {} {file} [--PARAM VALUE]...", self.name))
-                .arg(Arg::new("FILE").required(true).hide(true))
-                .next_help_heading("Parameters");
+        let mut command = self
+            .own_flags(Command::new(self.name).bin_name(format!("piton {} {file}", self.name)).about(about))
+            .no_binary_name(true)
+            .override_usage(format!("piton {} {file} [--PARAM VALUE]...", self.name))
+            .arg(Arg::new("FILE").required(true).hide(true))
+            .next_help_heading("Parameters");
         for param in &interface.params {
             let flag = flag_of(&param.name);
             if self.has_flag(&flag) {
@@ -173,7 +172,8 @@ fn params_of(
         let flags = matches.try_get_many::<String>(&param.name).ok().flatten();
         let mut texts: Vec<String> = flags.map(|texts| texts.cloned().collect()).unwrap_or_default();
         texts.extend(given.extract_if(.., |(name, _)| *name == param.name).flat_map(|(_, texts)| texts));
-        let default = known.iter().find(|(name, _)| *name == param.name).map(|(_, value)| value).or(param.default.as_ref());
+        let default =
+            known.iter().find(|(name, _)| *name == param.name).map(|(_, value)| value).or(param.default.as_ref());
         let value = match (texts.is_empty(), default) {
             (false, _) => runbook
                 .parse_param(&param.name, &one_text(texts))

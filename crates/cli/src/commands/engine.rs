@@ -11,8 +11,9 @@ use crate::wire::Wire;
 use crate::world;
 use piton_core::event::{Attach, RunStarted};
 use piton_core::ids::{Actor, RunId};
-use piton_core::ports::{Lease, LeaseOutcome, Program, Store as _};
+use piton_core::ports::{Lease, LeaseOutcome, Store as _};
 use piton_engine::{Control, Drive, Engine, Options};
+use piton_lang::Runbook;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::fs::OpenOptions;
@@ -27,7 +28,7 @@ pub(crate) struct Driven {
     pub(crate) lease: Box<dyn Lease>,
     pub(crate) attach: Attach,
     pub(crate) by: Option<Actor>,
-    pub(crate) program: Arc<dyn Program>,
+    pub(crate) program: Arc<Runbook>,
     pub(crate) root: PathBuf,
     pub(crate) start: Option<RunStarted>,
     pub(crate) waiting: Waiting,
@@ -80,7 +81,7 @@ pub(crate) fn drive_existing(
 pub(crate) fn announce(
     wire: &Wire,
     lease: Box<dyn Lease>,
-    program: Arc<dyn Program>,
+    program: Arc<Runbook>,
     start: RunStarted,
     by: Actor,
 ) -> Result<(), CliError> {
@@ -88,7 +89,7 @@ pub(crate) fn announce(
     let ports = wire.ports(&run, std::path::Path::new(&start.runbook.root), Arc::new(Screen::silent()))?;
     Engine::attach(Drive {
         ports,
-        program,
+        program: program.clone(),
         lease,
         engine: world::engine_id(&*wire.clock),
         attach: Attach::Started,
@@ -96,7 +97,7 @@ pub(crate) fn announce(
         piton: world::VERSION.to_owned(),
         run_dir: wire.store.run_dir(&run),
         start: Some(start),
-        options: wire.options(),
+        options: wire.options(&run, &program)?,
     })?;
     Ok(())
 }
@@ -119,7 +120,7 @@ pub(crate) fn drive(wire: &Wire, driven: Driven, screen: Arc<Screen>) -> Result<
     let ports = wire.ports(&run, &root, screen.clone())?;
     let engine = Engine::attach(Drive {
         ports,
-        program,
+        program: program.clone(),
         lease,
         engine: world::engine_id(&*wire.clock),
         attach,
@@ -127,7 +128,7 @@ pub(crate) fn drive(wire: &Wire, driven: Driven, screen: Arc<Screen>) -> Result<
         piton: world::VERSION.to_owned(),
         run_dir: wire.store.run_dir(&run),
         start,
-        options: Options { leave_when_waiting, ..wire.options() },
+        options: Options { leave_when_waiting, ..wire.options(&run, &program)? },
     })?;
     screen.begin(engine.control());
     let signals = follow_signals(engine.control(), by.unwrap_or_else(|| world::actor(None)), screen.clone())?;

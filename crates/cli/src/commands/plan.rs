@@ -109,8 +109,7 @@ fn make(call: &Call, params: Vec<(String, Value)>, offline: bool) -> Result<Plan
         NoPlan::Cancelled => CliError::new(Kind::Usage, "interrupted: there is no plan"),
         NoPlan::Broken(why) => CliError::new(Kind::Bug, why),
     })?;
-    let runbook =
-        PlannedRunbook { title, file: described.file, digest: described.digest, sources: described.sources };
+    let runbook = PlannedRunbook { title, file: described.file, digest: described.digest, sources: described.sources };
     Ok(Plan { format: FORMAT, runbook, params, piton: world::VERSION.to_owned(), offline, entries })
 }
 
@@ -142,7 +141,8 @@ impl Place {
 
 /// A plan as its file has it.
 pub(super) fn bytes(plan: &Plan) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec_pretty(&PlanFile { digest: plan.digest(), plan: plan.clone() }).unwrap_or_default();
+    let mut bytes =
+        serde_json::to_vec_pretty(&PlanFile { digest: plan.digest(), plan: plan.clone() }).unwrap_or_default();
     bytes.push(b'\n');
     bytes
 }
@@ -191,11 +191,8 @@ pub(super) fn check_bound(plan: &Plan, runbook: &Described, params: &[(String, V
         let changed = changed_files(&plan.runbook.sources, &runbook.sources);
         return Err(changed.into_iter().fold(error, CliError::hint).hint(again));
     }
-    let other: Vec<&str> = params
-        .iter()
-        .filter(|param| !plan.params.contains(param))
-        .map(|(name, _)| name.as_str())
-        .collect();
+    let other: Vec<&str> =
+        params.iter().filter(|param| !plan.params.contains(param)).map(|(name, _)| name.as_str()).collect();
     if !other.is_empty() {
         let names = other.join(", ");
         return Err(CliError::new(Kind::BadPlan, format!("the plan was made with another value of {names}"))

@@ -72,6 +72,7 @@ fn messages(args: &ResumeArgs, state: &RunState, run: &str) -> Result<Vec<InboxM
         (&args.waive, Choice::Waive),
         (&args.done, Choice::Done),
         (&args.not_done, Choice::NotDone),
+        (&args.depart, Choice::Depart),
         (&retry, Choice::Retry),
     ];
     let mut messages = Vec::new();

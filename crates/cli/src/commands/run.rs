@@ -24,16 +24,12 @@ const VERB: Verb = Verb { name: "run", about: "Start a run in the foreground", f
 
 fn flags() -> Vec<Arg> {
     vec![
-        Arg::new("json")
-            .long("json")
-            .action(ArgAction::SetTrue)
-            .help("One JSON record per line on standard output"),
+        Arg::new("json").long("json").action(ArgAction::SetTrue).help("One JSON record per line on standard output"),
         Arg::new("detach").long("detach").action(ArgAction::SetTrue).help("Go on in the background"),
-        Arg::new("plan")
-            .long("plan")
-            .value_name("PLANFILE")
-            .help("Do only what this plan allows, and hold where the runbook wants something else; parameters are the \
-                   plan's"),
+        Arg::new("plan").long("plan").value_name("PLANFILE").help(
+            "Do only what this plan allows, and hold where the runbook wants something else; parameters are the \
+                   plan's",
+        ),
         Arg::new("as")
             .long("as")
             .value_name("NAME")
@@ -68,13 +64,7 @@ pub(crate) fn run(args: RunArgs) -> Result<Exit, CliError> {
     let mut sources = files;
     // Beside the snapshot, where every engine of this run finds it.
     sources.extend(approved.as_ref().map(|plan| (PLAN_SOURCE.to_owned(), plan::bytes(plan), false)));
-    let new = NewRun {
-        id: id.clone(),
-        title,
-        created_at_us: wire.clock.now().wall_us,
-        by: by.clone(),
-        sources,
-    };
+    let new = NewRun { id: id.clone(), title, created_at_us: wire.clock.now().wall_us, by: by.clone(), sources };
     wire.store.create_run(&new)?;
     let start = RunStarted {
         format: FORMAT,

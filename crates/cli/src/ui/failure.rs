@@ -211,6 +211,10 @@ pub(crate) fn choices(reason: &HoldReason, run: &str, path: &Path) -> Vec<Offer>
         "--waive" => Some(offer(format!("piton resume {run} --waive {path} --reason '...'"), "go past it")),
         "--done" => Some(offer(format!("piton resume {run} --done {path}"), "it did happen: go on from there")),
         "--not-done" => Some(offer(format!("piton resume {run} --not-done {path}"), "it did not happen: perform it")),
+        "--depart" => Some(offer(
+            format!("piton resume {run} --depart {path} --reason '...'"),
+            "perform it although the plan excludes it",
+        )),
         "--keep" => Some(offer(format!("piton resume {run} --keep {path}"), "keep what was done")),
         "--redo" => Some(offer(format!("piton resume {run} --redo {path}"), "take it back and do it anew")),
         _ => None,

@@ -228,6 +228,7 @@ pub(crate) fn choice(choice: &Choice) -> &'static str {
         Choice::Waive => "waived",
         Choice::Keep => "keep what was done",
         Choice::Redo => "undo and do anew",
+        Choice::Depart => "depart from the plan",
     }
 }
 

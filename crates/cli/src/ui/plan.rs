@@ -4,9 +4,9 @@
 
 use super::text::{clip, count, pad, printable, width};
 use crate::print;
+use piton_core::action::Effect;
 use piton_core::hole;
 use piton_core::plan::{Changes, Counts, Entry, Known, Line, Plan, Step, What};
-use piton_core::action::Effect;
 use piton_core::request::StepKind;
 use piton_core::scope::ScopeKind;
 use serde_json::{Value as Json, json};
@@ -22,7 +22,10 @@ pub(crate) fn page(plan: &Plan, full: bool) -> String {
     let mut text = format!("{}\n", shown(&plan.runbook.title));
     text.push_str(&format!("plan {} of {}\n", plan.digest().short(), shown(&plan.runbook.file)));
     for (name, value) in &plan.params {
-        text.push_str(&format!("  {name} = {}\n", clip(&shown(&value.to_string()), columns.saturating_sub(name.len() + 5))));
+        text.push_str(&format!(
+            "  {name} = {}\n",
+            clip(&shown(&value.to_string()), columns.saturating_sub(name.len() + 5))
+        ));
     }
     text.push('\n');
     for entry in &plan.entries {
@@ -32,7 +35,9 @@ pub(crate) fn page(plan: &Plan, full: bool) -> String {
         }
     }
     text.push_str(&format!("\n{}\n", summary(&plan.counts(), plan.offline)));
-    text.push_str("✓ known now   ▶ writes   · reads later   ? asks a person   ~ waits   ✗ would fail   … not known yet\n");
+    text.push_str(
+        "✓ known now   ▶ writes   · reads later   ? asks a person   ~ waits   ✗ would fail   … not known yet\n",
+    );
     text
 }
 
@@ -40,7 +45,8 @@ fn lines(entry: &Entry, full: bool) -> Vec<String> {
     let depth = entry.path.depth().saturating_sub(1);
     let indent = "  ".repeat(depth);
     let name = shown(&entry.path.name());
-    let site = || entry.site.as_ref().filter(|_| full).map(|site| format!("{indent}      at {}", shown(&site.to_string())));
+    let site =
+        || entry.site.as_ref().filter(|_| full).map(|site| format!("{indent}      at {}", shown(&site.to_string())));
     match &entry.what {
         What::Scope { kind: ScopeKind::Run, .. } => vec![],
         What::Scope { kind: ScopeKind::Branch, .. } => vec![format!("{indent}{name}")],
@@ -61,7 +67,8 @@ fn lines(entry: &Entry, full: bool) -> Vec<String> {
             let more = |word: &str, text: &Option<String>| {
                 text.as_ref().filter(|_| full).map(|text| format!("{indent}      {word} {}", shown(text)))
             };
-            let details = [more("requires", &step.requires), more("ensures ", &step.ensures), more("undo    ", &step.undo)];
+            let details =
+                [more("requires", &step.requires), more("ensures ", &step.ensures), more("undo    ", &step.undo)];
             std::iter::once(first).chain(site()).chain(details.into_iter().flatten()).collect()
         }
     }
@@ -93,7 +100,7 @@ fn summary(counts: &Counts, offline: bool) -> String {
     add(counts.read_now, format!("{} read now", counts.read_now));
     add(counts.already_true, format!("{} already true", counts.already_true));
     add(counts.holes, count(counts.holes, "unknown value"));
-    add(counts.ends, format!("{} not known to its end", count(counts.ends, "scope")));
+    add(counts.ends, format!("{} not known to the end", count(counts.ends, "scope")));
     add(counts.fails_now, format!("{} would fail now", counts.fails_now));
     add(u64::from(offline), "made offline".to_owned());
     parts.join(" · ")
@@ -140,7 +147,9 @@ fn changed_params(old: &Plan, new: &Plan) -> Vec<(String, String, String)> {
     new.params
         .iter()
         .filter(|(name, value)| was(name) != Some(value))
-        .map(|(name, value)| (name.clone(), was(name).map_or_else(|| "nothing".to_owned(), ToString::to_string), value.to_string()))
+        .map(|(name, value)| {
+            (name.clone(), was(name).map_or_else(|| "nothing".to_owned(), ToString::to_string), value.to_string())
+        })
         .collect()
 }
 

@@ -13,6 +13,7 @@ mod hostile;
 mod leftovers;
 mod looking;
 mod people;
+mod plans;
 mod receipts;
 mod survival;
 mod wrong;

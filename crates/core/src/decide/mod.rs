@@ -89,7 +89,7 @@ fn decided(
         Choice::Retry if step.open.is_some() => {
             step.open.clone().map_or_else(|| begin(state, scope, path, Some(step)), Decision::Recover)
         }
-        Choice::Retry | Choice::NotDone => begin(state, scope, path, Some(step)),
+        Choice::Retry | Choice::NotDone | Choice::Depart => begin(state, scope, path, Some(step)),
         Choice::Done => accept(How::SaidDone),
         Choice::Waive => accept(How::Waived),
         Choice::Keep => accept(How::Kept),

@@ -261,7 +261,7 @@ fn a_waived_step_counts_as_done_with_what_its_last_attempt_gave() {
 
 #[test]
 fn a_person_may_choose_only_what_the_hold_offers() {
-    let all = [Choice::Retry, Choice::Done, Choice::NotDone, Choice::Waive, Choice::Keep, Choice::Redo];
+    let all = [Choice::Retry, Choice::Done, Choice::NotDone, Choice::Waive, Choice::Keep, Choice::Redo, Choice::Depart];
     let failure = broke;
     let (was, now, why) = (Digest::ZERO, Digest::ZERO, String::new);
     for (reason, offered) in [
@@ -274,6 +274,7 @@ fn a_person_may_choose_only_what_the_hold_offers() {
         (HoldReason::UndoFailed { failure: failure() }, &[Choice::Retry]),
         (HoldReason::WentBack { window: why(), why: why() }, &[Choice::Retry]),
         (HoldReason::Program { message: why() }, &[Choice::Retry]),
+        (HoldReason::Departed { now: why(), planned: None }, &[Choice::Depart]),
         (HoldReason::Paused { by: why() }, &[]),
     ] {
         let mut log = Log::new();

@@ -70,7 +70,9 @@ pub enum What {
     Step(Box<Step>),
     CommitPoint,
     /// The plan of this scope ends here, and why. What follows in it is not known.
-    End { why: String },
+    End {
+        why: String,
+    },
     /// The step above this line was looked at, and would fail now.
     Fails {
         message: String,

@@ -138,8 +138,7 @@ fn counts_are_of_what_would_be_done() {
         step.known = Known::AlreadyTrue;
     }
     let plan = plan(vec![read, there, step("X", &format!("{a} {b}")), step("Y", &a), end("Z")]);
-    let expected =
-        Counts { steps: 4, writes: 2, read_now: 1, already_true: 1, holes: 2, ends: 1, ..Counts::default() };
+    let expected = Counts { steps: 4, writes: 2, read_now: 1, already_true: 1, holes: 2, ends: 1, ..Counts::default() };
     assert_eq!(plan.counts(), expected);
 }
 

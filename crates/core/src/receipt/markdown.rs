@@ -197,6 +197,7 @@ fn did(did: Did) -> &'static str {
         Did::ChoseWaive => "**waived**",
         Did::ChoseKeep => "kept what was done",
         Did::ChoseRedo => "chose to redo",
+        Did::ChoseDepart => "**departed from the plan**",
         Did::AskedUndo => "asked to take back",
         Did::AskedRedo => "asked to redo",
         Did::AskedAbort => "asked to abort",

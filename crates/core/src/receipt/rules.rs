@@ -176,7 +176,11 @@ impl Rules {
             Phase::Running(_) => Some("is performed again while nothing says what became of the attempt before"),
             Phase::Failed { retry_at_us: None, .. } => Some("is performed again although nothing allowed a retry"),
             Phase::Held(_) => Some("is performed while it waits for a person"),
-            Phase::Decided { choice: Choice::Retry | Choice::NotDone, .. } if started.attempt > step.attempts => None,
+            Phase::Decided { choice: Choice::Retry | Choice::NotDone | Choice::Depart, .. }
+                if started.attempt > step.attempts =>
+            {
+                None
+            }
             Phase::Decided { .. } => Some("is performed although a person decided otherwise"),
             _ if started.attempt <= step.attempts => Some("is performed under an attempt's number used before"),
             _ => None,

@@ -331,6 +331,7 @@ pub enum Did {
     ChoseWaive,
     ChoseKeep,
     ChoseRedo,
+    ChoseDepart,
     AskedUndo,
     AskedRedo,
     AskedAbort,

@@ -365,6 +365,7 @@ impl Teller {
                     Choice::Waive => Did::ChoseWaive,
                     Choice::Keep => Did::ChoseKeep,
                     Choice::Redo => Did::ChoseRedo,
+                    Choice::Depart => Did::ChoseDepart,
                 };
                 add(&decided.decision.by, did, Some(&decided.path), Some(&decided.decision));
             }

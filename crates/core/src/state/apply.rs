@@ -281,7 +281,7 @@ impl RunState {
                 Choice::Retry => step.forgiven = step.attempts,
                 // A person's word that nothing of it goes on.
                 Choice::Done | Choice::NotDone => step.open = None,
-                Choice::Waive | Choice::Keep | Choice::Redo => {}
+                Choice::Waive | Choice::Keep | Choice::Redo | Choice::Depart => {}
             }
             step.phase = Phase::Decided { choice: decided.choice.clone(), decision: decided.decision.clone(), outcome };
         });

@@ -70,9 +70,8 @@ impl Planner {
         lock(&self.tracks).insert(scope.path.clone(), Track { changed, ..Track::default() });
         self.record(scope, &scope.path, None, What::Scope { kind: ScopeKind::Branch, total: None });
         let body = std::panic::AssertUnwindSafe(|| self.planning.program.call(self, scope, call));
-        let result = std::panic::catch_unwind(body).unwrap_or_else(|_| {
-            Err(Unwind::Broken(format!("a bug in Piton: evaluating \"{}\" panicked", scope.path)))
-        });
+        let result = std::panic::catch_unwind(body)
+            .unwrap_or_else(|_| Err(Unwind::Broken(format!("a bug in Piton: evaluating \"{}\" panicked", scope.path))));
         match on_failure {
             OnFailure::Continue => self.attempted(scope, 0, result),
             OnFailure::Hold => self.close_unless_caught(scope, result),

@@ -47,12 +47,7 @@ impl Host for Planner {
         }
     }
 
-    fn poll(
-        &self,
-        scope: &Arc<Scope>,
-        request: &PollRequest,
-        _: &mut dyn Callbacks,
-    ) -> Result<Arc<Outcome>, Unwind> {
+    fn poll(&self, scope: &Arc<Scope>, request: &PollRequest, _: &mut dyn Callbacks) -> Result<Arc<Outcome>, Unwind> {
         self.going_on()?;
         let action = &request.check.action;
         let summary = format!("until {}, every {}, at most {}", action.summary(), request.every, request.timeout);
@@ -260,11 +255,7 @@ impl Planner {
     }
 
     /// What something around catches goes on to it; the rest ends here.
-    pub(super) fn close_unless_caught(
-        &self,
-        scope: &Scope,
-        result: Result<Value, Unwind>,
-    ) -> Result<Value, Unwind> {
+    pub(super) fn close_unless_caught(&self, scope: &Scope, result: Result<Value, Unwind>) -> Result<Value, Unwind> {
         match result {
             Err(Unwind::Failed { .. }) if matches!(scope.catcher(), Catcher::Caught(_)) => result,
             result => self.close(scope, result),
@@ -272,12 +263,7 @@ impl Planner {
     }
 
     /// The result of something that catches failures: known only where all of it is. `before`: the holes then.
-    pub(super) fn attempted(
-        &self,
-        scope: &Scope,
-        before: u64,
-        result: Result<Value, Unwind>,
-    ) -> Result<Value, Unwind> {
+    pub(super) fn attempted(&self, scope: &Scope, before: u64, result: Result<Value, Unwind>) -> Result<Value, Unwind> {
         match result {
             Err(Unwind::Failed { failure, .. }) => Ok(passed(Err(&failure))),
             Ok(value) if self.track(scope, |track| track.holes) == before => Ok(passed(Ok(value))),
@@ -308,7 +294,8 @@ fn described(check: &Check) -> String {
     check.action.summary()
 }
 
-fn question(ask: &Ask) -> String {
+/// A question in one line.
+pub(crate) fn question(ask: &Ask) -> String {
     match ask {
         Ask::Approve { by, count, not_starter, show, expires } => {
             let many = if *count > 1 { format!("{count} of ") } else { String::new() };

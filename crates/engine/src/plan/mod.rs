@@ -11,6 +11,8 @@ mod branches;
 mod host;
 mod live;
 
+pub(crate) use host::question;
+
 use crate::shared::{EVALUATION_STACK_BYTES, lock};
 use piton_core::hole;
 use piton_core::outcome::Failure;

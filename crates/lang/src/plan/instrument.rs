@@ -7,8 +7,8 @@ use super::operators::{KEYS, KNOWN, KNOWN_INSIDE, PART, SHOWN, TEXTS, WHOLE};
 use starlark::codemap::{FileSpan, Pos, Span};
 use starlark::syntax::AstModule;
 use starlark::syntax::ast::{
-    Argument, AssignOp, AssignTarget, AstArgument, AstAssignTarget, AstExpr, AstStmt, AstTypeExpr, BinOp, Clause, Expr, Parameter,
-    Stmt,
+    Argument, AssignOp, AssignTarget, AstArgument, AstAssignTarget, AstExpr, AstStmt, AstTypeExpr, BinOp, Clause, Expr,
+    Parameter, Stmt,
 };
 
 /// Methods that give parts of their arguments back and decide nothing by them.

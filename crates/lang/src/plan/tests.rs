@@ -342,7 +342,7 @@ def first(a: str, b: dict[str, list[int]] = {}, *rest: (int | None), c: (
 ) = "c", **more: str) -> list[
     str
 ]:
-    x: tuple[str, int] = (a, 1)
+    x: tuple[str, ...] = (a, "1")
     return [a, b, rest, c, x[0]]
 
 def main():
@@ -360,5 +360,12 @@ fn an_error_stands_where_the_author_wrote_it() {
     let Err(Unwind::Program(message)) = on_engine_stack(|| runbook.main(&Unknowing::default(), &[])) else {
         panic!("it adds a text to a number")
     };
-    expect![[r#""#]].assert_eq(&message);
+    expect![[r#"
+        error: operation `+` not supported for types `int` and `string`
+         ┌─ main.star:4:25
+        4│ def nothing(a): return (a + 1) + "x"
+         │                         ^^^^^^^^^^^^
+         = called at main.star:2:41, in f
+         = called at main.star:7:12, in main"#]]
+    .assert_eq(&message);
 }

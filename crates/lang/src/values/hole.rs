@@ -106,7 +106,9 @@ impl<'v> StarlarkValue<'v> for Hole {
         _args: &starlark::eval::Arguments<'v, '_>,
         _eval: &mut starlark::eval::Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
-        self.refuse()
+        // What is called is a method of what is not known.
+        let what = self.what.rsplit_once('.').map_or(OUTCOME, |(object, _)| object);
+        Err(needs(&Self { what: what.to_owned(), of: self.of.clone() }.what()))
     }
 
     fn slice(
