@@ -100,6 +100,21 @@ pub(crate) struct ResumeArgs {
     /// A step whose outcome nobody knows did not happen: perform it
     #[arg(long, value_name = "STEP")]
     pub(crate) not_done: Option<String>,
+    /// Go on with the runbook as this file has it now
+    #[arg(long, value_name = "FILE")]
+    pub(crate) edited: Option<PathBuf>,
+    /// With --edited: show what the edit means for the run, and do nothing
+    #[arg(long, requires = "edited")]
+    pub(crate) plan: bool,
+    /// With --edited: steps that are done and no longer in the runbook stay done
+    #[arg(long, requires = "edited")]
+    pub(crate) keep_orphans: bool,
+    /// Keep what a step did, although the runbook asks for something else now
+    #[arg(long, value_name = "STEP")]
+    pub(crate) keep: Vec<String>,
+    /// Take a step back, and what came after it, and do it anew
+    #[arg(long, value_name = "STEP")]
+    pub(crate) redo: Vec<String>,
     /// Perform a step that the run's plan excludes, with --reason
     #[arg(long, value_name = "STEP", requires = "reason")]
     pub(crate) depart: Option<String>,

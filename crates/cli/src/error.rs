@@ -76,6 +76,8 @@ kinds! {
     AnswerRefused = "P0025", Wrong;
     /// A decision that the hold does not offer.
     WrongChoice = "P0026", Wrong;
+    /// Steps would be left behind by an edit, and nobody said what becomes of them.
+    Orphans = "P0028", Wrong;
     /// Nobody has taken the message up yet.
     NotTaken = "P0027", Wrong;
 

@@ -6,7 +6,7 @@ use crate::error::{CliError, Kind};
 use crate::project::{self, Snapshot, SourceFile};
 use crate::survival::Survival;
 use crate::world::{SystemClock, WatchdogProcesses};
-use piton_core::event::{FORMAT, RunStarted};
+use piton_core::event::{FORMAT, RunStarted, Runbook as Described};
 use piton_core::ids::RunId;
 use piton_core::plan::Bound;
 use piton_core::ports::{Clock, Store as _};
@@ -85,13 +85,19 @@ impl Wire {
     }
 
     /// The run's program, from its snapshot, which is written out where its scripts run from.
-    pub(crate) fn program_of(&self, run: &RunId, started: &RunStarted) -> Result<Arc<Runbook>, CliError> {
+    pub(crate) fn program_of(&self, run: &RunId, runbook: &Described) -> Result<Arc<Runbook>, CliError> {
         let mut files: Vec<SourceFile> = self.store.sources(run)?;
         files.retain(|(path, ..)| path != PLAN_SOURCE);
         project::materialise(&self.store.run_dir(run), &files).map_err(|error| {
             CliError::new(Kind::StoreUnavailable, "the run's sources cannot be written out").source(error)
         })?;
-        let file = &started.runbook.file;
+        let file = &runbook.file;
+        if project::describe(Path::new(&runbook.root), file, &runbook.title, &files).digest != runbook.digest {
+            let message =
+                format!("the sources of run {run} are not those that its journal names: an edit was interrupted");
+            return Err(CliError::new(Kind::StoreUnreadable, message)
+                .hint(format!("edit it again: piton resume {} --edited FILE", run.short())));
+        }
         let runbook = Runbook::load(Arc::new(Snapshot::new(&files)), file)
             .map_err(|diagnostics| CliError::runbook(file, &diagnostics))?;
         Ok(Arc::new(runbook))
@@ -141,6 +147,29 @@ impl Wire {
             None => {
                 open_all(&sealed)?;
                 Ok(sealed)
+            }
+        }
+    }
+
+    /// What a run evaluates: its runbook as it was started, or last edited.
+    pub(crate) fn runbook(&self, run: &RunId) -> Result<Described, CliError> {
+        let mut current = self.started(run)?.runbook;
+        let mut unreadable = None;
+        self.store.read(run, 1, &mut |sealed| {
+            if !sealed.body.starts_with("{\"run_edited\"") {
+                return ControlFlow::Continue(());
+            }
+            match serde_json::from_str(&sealed.body) {
+                Ok(Event::RunEdited(edited)) => current = edited.runbook,
+                Ok(_) => {}
+                Err(error) => unreadable = Some(error),
+            }
+            ControlFlow::Continue(())
+        })?;
+        match unreadable {
+            None => Ok(current),
+            Some(error) => {
+                Err(CliError::new(Kind::StoreUnreadable, "an edit in the journal cannot be read").source(error))
             }
         }
     }

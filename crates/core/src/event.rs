@@ -73,6 +73,8 @@ pub enum Event {
     RunStarted(Box<RunStarted>),
     /// An engine holds the lease and drives the run from here.
     EngineAttached(EngineAttached),
+    /// A person goes on with the runbook as they changed it.
+    RunEdited(Box<RunEdited>),
     /// First use of a secret in this run.
     SecretSeen(SecretSeen),
 
@@ -165,6 +167,39 @@ pub struct RunStarted {
     /// `forward` or `back`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rehearsal: Option<String>,
+}
+
+/// An edit: what is evaluated from here on, and what its author was shown before anything ran.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunEdited {
+    pub runbook: Runbook,
+    /// As the edited signature has them.
+    pub params: Vec<(String, Value)>,
+    pub decision: Decision,
+    /// Done, and another action now: each is held until a person keeps it or has it redone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed: Vec<Path>,
+    /// Done, and no longer visited: kept, or taken back already.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub orphaned: Vec<Path>,
+    /// New, before what is done already.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inserted: Vec<Path>,
+    /// Scopes of which only the run itself can tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undetermined: Vec<Path>,
+    /// Questions that are asked again: their answers were about something else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asks_again: Vec<Path>,
+    /// Done, and their new postconditions do not hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubted: Vec<Doubt>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubt {
+    pub path: Path,
+    pub evidence: Evidence,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

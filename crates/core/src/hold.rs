@@ -30,6 +30,15 @@ pub enum HoldReason {
         was: Digest,
         now: Digest,
     },
+    /// The step is done, and the postcondition that an edit gave it does not hold.
+    Doubted {
+        check: String,
+        saw: String,
+    },
+    /// An edit put it before a commit point that is passed, or into a window that is closed.
+    Inserted {
+        why: String,
+    },
     /// A secret's value is another than when the run first used it.
     Rotated {
         secret: String,
@@ -71,7 +80,8 @@ impl HoldReason {
             Self::Failed { .. } | Self::PastCommitPoint { .. } => &["--retry", "--waive"],
             Self::Unknown { .. } => &["--done", "--not-done", "--retry"],
             Self::Unprovable { .. } => &["--retry", "--done", "--not-done"],
-            Self::Changed { .. } => &["--keep", "--redo"],
+            Self::Changed { .. } | Self::Doubted { .. } => &["--keep", "--redo"],
+            Self::Inserted { .. } => &["--waive", "--retry", "--edited"],
             Self::Rotated { .. } | Self::WentBack { .. } | Self::UndoFailed { .. } => &["--retry"],
             Self::Program { .. } => &["--edited", "--retry"],
             Self::Departed { .. } => &["--depart"],
@@ -87,6 +97,10 @@ impl fmt::Display for HoldReason {
             Self::Unknown { why } => write!(f, "nobody knows whether it happened: {why}"),
             Self::Unprovable { why } => write!(f, "it may still be running: {why}"),
             Self::Changed { .. } => f.write_str("it was done with another action than the runbook asks for now"),
+            Self::Doubted { check, saw } => {
+                write!(f, "it is done, but its new postcondition does not hold: {check} gave {saw}")
+            }
+            Self::Inserted { why } => write!(f, "it is new, {why}"),
             Self::Rotated { secret, .. } => {
                 write!(
                     f,

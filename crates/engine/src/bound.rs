@@ -1,21 +1,19 @@
-//! Keeping a run to the plan it was approved with.
+//! Keeping a run to what was decided: the plan it was approved with, and the commit points it has passed.
 //!
 //! Owns when the plan is asked: before a step begins that the journal does not know, and, for the steps of a window,
 //! before it opens. What a plan excludes is `core`'s to say.
 
-use crate::plan::{NoPlan, Oracle, Planning, entries};
-use crate::shared::Shared;
-use crate::step::{About, open};
-use piton_core::event::Stored;
+use crate::plan::{Journaled, NoPlan, Planning, entries};
+use crate::shared::{Shared, lock};
+use crate::step::About;
 use piton_core::hold::HoldReason;
 use piton_core::plan::{Asked, Bound, Departure, Entry, Step as Planned};
 use piton_core::ports::{Program, Unwind};
 use piton_core::scope::Scope;
 use piton_core::state::{Phase, Step};
-use piton_core::{Digest, Outcome, Path};
+use piton_core::{Digest, Path};
 use serde::Serialize;
 use serde_json::Value as Json;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A plan that a run is bound to.
@@ -24,16 +22,6 @@ pub struct Approved {
     pub plan: Arc<Bound>,
     /// The planning copy of the run's program, for looking ahead.
     pub program: Arc<dyn Program>,
-}
-
-/// What the run's journal has, while it is planned on.
-struct Journaled(HashMap<Path, (Digest, Stored<Outcome>)>);
-
-impl Oracle for Journaled {
-    fn known(&self, path: &Path, fingerprint: Digest) -> Option<Arc<Outcome>> {
-        let (known, outcome) = self.0.get(path)?;
-        if *known == fingerprint { open(outcome).ok() } else { None }
-    }
 }
 
 /// Where a step stands between the plan and a person.
@@ -55,6 +43,20 @@ fn standing(step: Option<&Step>) -> Standing {
 }
 
 impl Shared {
+    /// Holds where an edit has put a new step before a commit point that is passed: what comes there is done.
+    pub(crate) fn keep_behind_commit_points(&self, about: About<'_>) -> Result<(), Unwind> {
+        let seen = lock(&self.commit_points_seen);
+        let ahead = self.journal.with(|state| {
+            let ahead = |commit: &&Path| !seen.contains(*commit) && state.settled_around(commit).is_none();
+            let new = !state.steps.contains_key(about.path);
+            state.commit_points.iter().map(|(path, _)| path).find(ahead).filter(|_| new).cloned()
+        });
+        drop(seen);
+        let Some(commit) = ahead else { return Ok(()) };
+        let why = format!("and the commit point \"{commit}\" behind it is passed");
+        Err(self.hold(about, HoldReason::Inserted { why })?)
+    }
+
     /// Holds where the run's plan excludes what is about to begin.
     pub(crate) fn keep_to_plan<T: Serialize>(
         &self,
@@ -118,14 +120,7 @@ impl Shared {
     fn planned(&self, approved: &Approved) -> Result<Vec<Entry>, Unwind> {
         // What is read now must see what was done.
         self.journal.flush()?;
-        let done = |(path, step): (&Path, &Step)| match &step.phase {
-            Phase::Succeeded { outcome, .. } => Some((path.clone(), (step.fingerprint, outcome.clone()))),
-            _ => None,
-        };
-        let (known, params) = self.journal.with(|state| {
-            let params = state.started.as_ref().map(|started| started.params.clone());
-            (state.steps.iter().filter_map(done).collect(), params.unwrap_or_default())
-        });
+        let (known, params) = self.journal.with(|state| (Journaled::of(state), state.params().to_vec()));
         let registered = self.register(&Path::root());
         let planning = Planning {
             program: approved.program.clone(),
@@ -135,7 +130,7 @@ impl Shared {
             run_dir: self.run_dir.clone(),
             root: self.root.clone(),
             offline: false,
-            oracle: Arc::new(Journaled(known)),
+            oracle: Arc::new(known),
             cancel: registered.cancel.clone(),
         };
         entries(planning).map_err(|why| match why {

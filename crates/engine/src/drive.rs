@@ -7,7 +7,7 @@ use crate::journal::{Broken, Journal};
 use crate::shared::{EVALUATION_STACK_BYTES, FLUSH_DELAY, Options, Ports, Shared};
 use crate::undo::Mode;
 use crate::windows::only_warns;
-use piton_core::event::{Attach, EngineAttached, Event, Finish, RunStarted, Stored, UndoBegan, UndoReason};
+use piton_core::event::{Attach, EngineAttached, Event, Finish, RunEdited, RunStarted, Stored, UndoBegan, UndoReason};
 use piton_core::hold::HoldReason;
 use piton_core::ids::{Actor, EngineId, RunId};
 use piton_core::ports::{Cancel, Lease, Program, SideLog, StoreError, StoreErrorKind, Unwind};
@@ -36,6 +36,8 @@ pub struct Drive {
     pub run_dir: PathBuf,
     /// The first record of a new run.
     pub start: Option<RunStarted>,
+    /// The program is an edited one from here on.
+    pub edit: Option<RunEdited>,
     pub options: Options,
 }
 
@@ -109,7 +111,8 @@ impl Engine {
         let first = drive.start.map(|start| Event::RunStarted(Box::new(start)));
         let attached =
             EngineAttached { engine: drive.engine, reason: drive.attach, by: drive.by, piton: Some(drive.piton) };
-        journal.append(first.into_iter().chain([Event::EngineAttached(attached)]));
+        let edited = drive.edit.map(|edit| Event::RunEdited(Box::new(edit)));
+        journal.append(first.into_iter().chain([Event::EngineAttached(attached)]).chain(edited));
         journal.flush()?;
         let places = (run, drive.run_dir, root);
         let shared = Arc::new(Shared::new(places, drive.ports, drive.program, journal, drive.options));
@@ -216,8 +219,8 @@ impl Engine {
         self.late_window()?;
         let undoing = shared.journal.with(|state| state.undoing.clone());
         if let Some(undoing) = undoing
-            && let UndoReason::Asked { decision } | UndoReason::Redo { decision, .. } = undoing.reason
-            && !shared.take_back(&undoing.scope, &Mode::Asked(decision))?
+            && let Some(mode) = Mode::of(&undoing.reason)
+            && !shared.take_back(&undoing.scope, &mode)?
         {
             return Ok(Some(End::Held));
         }
@@ -277,7 +280,8 @@ impl Engine {
     /// Evaluates `main` on a thread with room for it.
     fn evaluate(&self) -> Result<Value, Unwind> {
         let shared = &*self.shared;
-        let params = shared.journal.with(|state| state.started.as_ref().map(|s| s.params.clone()).unwrap_or_default());
+        let params = shared.journal.with(|state| state.params().to_vec());
+        crate::shared::lock(&shared.commit_points_seen).clear();
         std::thread::scope(|threads| {
             let thread = std::thread::Builder::new().name("main".into()).stack_size(EVALUATION_STACK_BYTES);
             let thread = thread

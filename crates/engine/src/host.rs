@@ -74,6 +74,7 @@ impl Host for Shared {
             }
         });
         self.journal.flush()?;
+        crate::shared::lock(&self.commit_points_seen).insert(path.clone());
         if passed { Ok(()) } else { Err(Unwind::Stopping) }
     }
 

@@ -46,6 +46,7 @@ impl Shared {
                     return open(&outcome);
                 }
                 PersonDecision::Ask => {
+                    self.keep_behind_commit_points(about)?;
                     self.keep_to_plan(about, &request.ask, || crate::plan::question(&request.ask))?;
                     if let Some(outcome) = self.ask(about, request, callbacks)? {
                         return Ok(outcome);
@@ -101,7 +102,7 @@ impl Shared {
             _ => None,
         };
         let shown = self.journal.with(|state| {
-            let runbook = state.started.as_ref().map(|started| started.runbook.digest);
+            let runbook = state.runbook().map(|runbook| runbook.digest);
             Digest::of_json(&(&request.ask, about.path, runbook))
         });
         self.journal.append([Event::PersonAsked(Box::new(PersonAsked {

@@ -14,7 +14,7 @@ use piton_core::ports::{
 use piton_core::record::{Record, Sealed};
 use piton_core::window::WindowPhase;
 use piton_core::{Action, Path, RunState};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -89,6 +89,8 @@ pub(crate) struct Shared {
     pub(crate) window: Mutex<Option<crate::windows::Opening>>,
     /// Why people cannot reach this engine, once that has lasted too long.
     pub(crate) unreachable: Mutex<Option<Broken>>,
+    /// Commit points that this evaluation has come to.
+    pub(crate) commit_points_seen: Mutex<HashSet<Path>>,
     /// Scopes in which a branch failed and which are waiting for the others to end.
     pub(crate) failing: Mutex<Vec<Path>>,
 }
@@ -174,6 +176,7 @@ impl Shared {
             next_running: AtomicU64::new(1),
             looks,
             branch_threads: AtomicUsize::new(0),
+            commit_points_seen: Mutex::default(),
             window: Mutex::new(None),
             unreachable: Mutex::new(None),
             failing: Mutex::default(),

@@ -6,12 +6,15 @@
 use crate::shared::Shared;
 use piton_core::action::Effect;
 use piton_core::decide::{Decision, decide_at};
-use piton_core::event::{AttemptFailed, Event, Evidence, How, StepHeld, StepSucceeded, Stored};
-use piton_core::hold::HoldReason;
+use piton_core::event::{
+    AttemptFailed, Event, Evidence, How, StepHeld, StepSucceeded, Stored, UndoBegan, UndoReason,
+};
+use piton_core::hold::{Choice, HoldReason};
 use piton_core::outcome::{Failure, FailureKind};
 use piton_core::ports::{Cancel, Unwind};
 use piton_core::request::{Callbacks, Site, StepKind, StepRequest};
 use piton_core::scope::{Scope, ScopeKind};
+use piton_core::state::Phase;
 use piton_core::{Action, Digest, Outcome, Path};
 use std::sync::Arc;
 
@@ -119,6 +122,7 @@ impl Shared {
                     return open(&outcome);
                 }
                 Decision::Begin { generation, attempt, tries, untouched } => {
+                    self.keep_behind_commit_points(about)?;
                     self.keep_to_plan(about, &request.action, || request.action.summary())?;
                     let numbers = crate::attempt::Numbers { generation, attempt, tries, untouched };
                     if let Some(outcome) = self.attempt(about, request, numbers, callbacks)? {
@@ -135,10 +139,7 @@ impl Shared {
                     let done = Done { how, attempt, undo: None, summary, evidence: None };
                     self.journal.append([about.succeeded(generation, outcome, done)]);
                 }
-                Decision::Redo => {
-                    let message = "redoing a changed step comes with `resume --edited`".to_owned();
-                    return Err(self.hold(about, HoldReason::Program { message })?);
-                }
+                Decision::Redo => return Err(self.begin_redo(about.path)),
                 Decision::Hold(reason) => return Err(self.hold(about, reason)?),
                 Decision::Held => return Err(Unwind::Held),
                 Decision::Stop => return Err(Unwind::Stopping),
@@ -164,6 +165,20 @@ impl Shared {
         self.journal.flush()?;
         self.changes.notify();
         Ok(Unwind::Held)
+    }
+
+    /// A person has the step done anew. What is to be taken back first is taken back before anything is evaluated again.
+    pub(crate) fn begin_redo(&self, path: &Path) -> Unwind {
+        self.journal.transact(|state| {
+            let decided = state.steps.get(path).and_then(|step| match &step.phase {
+                Phase::Decided { choice: Choice::Redo, decision, .. } => Some(decision.clone()),
+                _ => None,
+            });
+            let reason = decided.map(|decision| UndoReason::Redo { step: path.clone(), decision });
+            let began = reason.filter(|_| state.undoing.is_none());
+            (began.map(|reason| Event::UndoBegan(UndoBegan { scope: Path::root(), reason })).into_iter().collect(), ())
+        });
+        Unwind::Stopping
     }
 
     /// Sleeps until a retry is due; the sleep ends early when the run stops.

@@ -149,6 +149,7 @@ impl Shared {
             }
             (Decision::Begin { .. }, Some(due_at_us)) => Ok(Some(due_at_us)),
             (Decision::Begin { .. }, None) => {
+                self.keep_behind_commit_points(about)?;
                 self.keep_to_plan(about, action, summary)?;
                 self.open_window(about.scope)?;
                 let due_at_us =
@@ -162,16 +163,17 @@ impl Shared {
                 })]);
                 Ok(Some(due_at_us))
             }
-            (Decision::Accept { how, .. }, _) => {
-                self.timer_event(about, Outcome { ok: true, ..Outcome::default() }, Done::unattempted(how, None));
+            (Decision::Accept { how, outcome, .. }, _) => {
+                let outcome = outcome.and_then(|outcome| outcome.open().ok());
+                let outcome = outcome.unwrap_or_else(|| Outcome { ok: true, ..Outcome::default() });
+                self.timer_event(about, outcome, Done::unattempted(how, None));
                 Ok(None)
             }
             (Decision::Raise(failure), _) => Err(Unwind::Failed { path: about.path.clone(), failure }),
             (Decision::Hold(reason), _) => Err(self.hold(about, reason)?),
             (Decision::Held, _) => Err(Unwind::Held),
-            (Decision::Recover(_) | Decision::PauseUntil(_) | Decision::Redo | Decision::Stop, _) => {
-                Err(Unwind::Stopping)
-            }
+            (Decision::Redo, _) => Err(self.begin_redo(about.path)),
+            (Decision::Recover(_) | Decision::PauseUntil(_) | Decision::Stop, _) => Err(Unwind::Stopping),
         }
     }
 

@@ -11,8 +11,8 @@ use piton_core::event::{
 use piton_core::hold::{Decision, HoldReason};
 use piton_core::outcome::{Failure, FailureKind};
 use piton_core::ports::{ActionFailed, Cancel, Purpose, Remains, Unwind};
-use piton_core::undo::{UNDO_ATTEMPTS, UNDO_BACKOFF_MS, UndoItem, undo_plan};
-use piton_core::{Action, Duration, Path};
+use piton_core::undo::{UNDO_ATTEMPTS, UNDO_BACKOFF_MS, UndoItem, UndoPlan, redo_plan, undo_plan};
+use piton_core::{Action, Duration, Path, RunState};
 use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
@@ -22,25 +22,52 @@ const UNDO_TIMEOUT: Duration = Duration::from_secs(3600);
 pub(crate) enum Mode {
     /// A person asked; the first undo that fails holds.
     Asked(Decision),
+    /// A person has a step done anew: it, and what came after it.
+    Redo { step: Path, decision: Decision },
     /// A window goes back; every undo gets its turn.
     Window { window: Path, why: String },
+}
+
+impl Mode {
+    /// Of a taking back that a person asked for.
+    pub(crate) fn of(reason: &UndoReason) -> Option<Self> {
+        match reason {
+            UndoReason::Asked { decision } => Some(Self::Asked(decision.clone())),
+            UndoReason::Redo { step, decision } => {
+                Some(Self::Redo { step: step.clone(), decision: decision.clone() })
+            }
+            UndoReason::Window { .. } => None,
+        }
+    }
+
+    fn reason(&self) -> UndoReason {
+        match self {
+            Self::Asked(decision) => UndoReason::Asked { decision: decision.clone() },
+            Self::Redo { step, decision } => UndoReason::Redo { step: step.clone(), decision: decision.clone() },
+            Self::Window { window, why } => UndoReason::Window { window: window.clone(), why: why.clone() },
+        }
+    }
+
+    /// What is taken back, in its order.
+    fn plan(&self, state: &RunState, scope: &Path) -> UndoPlan {
+        match self {
+            Self::Redo { step, .. } => redo_plan(state, step),
+            Self::Asked(_) | Self::Window { .. } => undo_plan(state, scope),
+        }
+    }
 }
 
 impl Shared {
     /// Takes back everything in `scope` since the last commit point. False where an undo holds.
     pub(crate) fn take_back(&self, scope: &Path, mode: &Mode) -> Result<bool, Unwind> {
-        let reason = match mode {
-            Mode::Asked(decision) => UndoReason::Asked { decision: decision.clone() },
-            Mode::Window { window, why } => UndoReason::Window { window: window.clone(), why: why.clone() },
-        };
         self.journal.transact(|state| {
-            let began = Event::UndoBegan(UndoBegan { scope: scope.clone(), reason });
+            let began = Event::UndoBegan(UndoBegan { scope: scope.clone(), reason: mode.reason() });
             (if state.undoing.is_some() { vec![] } else { vec![began] }, ())
         });
         self.journal.flush()?;
         let in_window = matches!(mode, Mode::Window { .. });
         let mut whole = self.end_interrupted(scope)?;
-        for item in self.journal.with(|state| undo_plan(state, scope)).items {
+        for item in self.journal.with(|state| mode.plan(state, scope)).items {
             if !whole && !in_window {
                 break;
             }

@@ -9,10 +9,10 @@ use crate::survival::ACCEPT_VARIABLE;
 use crate::ui::Screen;
 use crate::wire::Wire;
 use crate::world;
-use piton_core::event::{Attach, RunStarted};
+use piton_core::event::{Attach, RunEdited, RunStarted};
 use piton_core::ids::{Actor, RunId};
 use piton_core::ports::{Lease, LeaseOutcome, Store as _};
-use piton_engine::{Control, Drive, Engine, Options};
+use piton_engine::{Control, Drive, Engine, Options, Ports};
 use piton_lang::Runbook;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -31,6 +31,8 @@ pub(crate) struct Driven {
     pub(crate) program: Arc<Runbook>,
     pub(crate) root: PathBuf,
     pub(crate) start: Option<RunStarted>,
+    /// The run goes on with this program from here.
+    pub(crate) edit: Option<RunEdited>,
     pub(crate) waiting: Waiting,
 }
 
@@ -71,35 +73,35 @@ pub(crate) fn drive_existing(
     screen: Arc<Screen>,
 ) -> Result<Exit, CliError> {
     let run = lease.run().clone();
-    let started = wire.started(&run)?;
-    let program = wire.program_of(&run, &started)?;
-    let root = PathBuf::from(&started.runbook.root);
-    drive(wire, Driven { run, lease, attach, by, program, root, start: None, waiting }, screen)
+    let runbook = wire.runbook(&run)?;
+    let program = wire.program_of(&run, &runbook)?;
+    let root = PathBuf::from(&runbook.root);
+    drive(wire, Driven { run, lease, attach, by, program, root, start: None, edit: None, waiting }, screen)
 }
 
-/// Makes a new run's first records and lets go of it.
-pub(crate) fn announce(
-    wire: &Wire,
-    lease: Box<dyn Lease>,
-    program: Arc<Runbook>,
-    start: RunStarted,
-    by: Actor,
-) -> Result<(), CliError> {
-    let run = lease.run().clone();
-    let ports = wire.ports(&run, std::path::Path::new(&start.runbook.root), Arc::new(Screen::silent()))?;
-    Engine::attach(Drive {
+/// Makes the records that a start or an edit begins with, and lets go of the run.
+pub(crate) fn announce(wire: &Wire, driven: Driven) -> Result<(), CliError> {
+    let ports = wire.ports(&driven.run, &driven.root, Arc::new(Screen::silent()))?;
+    attach(wire, driven, ports).map(drop)
+}
+
+fn attach(wire: &Wire, driven: Driven, ports: Ports) -> Result<Engine, CliError> {
+    let Driven { run, lease, attach, by, program, root: _, start, edit, waiting } = driven;
+    let options = Options { leave_when_waiting: waiting == Waiting::Leaves, ..wire.options(&run, &program)? };
+    let engine = Engine::attach(Drive {
         ports,
-        program: program.clone(),
+        program,
         lease,
         engine: world::engine_id(&*wire.clock),
-        attach: Attach::Started,
-        by: Some(by),
+        attach,
+        by,
         piton: world::VERSION.to_owned(),
         run_dir: wire.store.run_dir(&run),
-        start: Some(start),
-        options: wire.options(&run, &program)?,
+        start,
+        edit,
+        options,
     })?;
-    Ok(())
+    Ok(engine)
 }
 
 pub(crate) fn take_lease(wire: &Wire, run: &RunId) -> Result<Box<dyn Lease>, CliError> {
@@ -115,25 +117,13 @@ pub(crate) fn take_lease(wire: &Wire, run: &RunId) -> Result<Box<dyn Lease>, Cli
 
 /// Drives a run until it ends, holds, or a signal ends this process.
 pub(crate) fn drive(wire: &Wire, driven: Driven, screen: Arc<Screen>) -> Result<Exit, CliError> {
-    let Driven { run, lease, attach, by, program, root, start, waiting } = driven;
-    let leave_when_waiting = waiting == Waiting::Leaves;
-    let ports = wire.ports(&run, &root, screen.clone())?;
-    let engine = Engine::attach(Drive {
-        ports,
-        program: program.clone(),
-        lease,
-        engine: world::engine_id(&*wire.clock),
-        attach,
-        by: by.clone(),
-        piton: world::VERSION.to_owned(),
-        run_dir: wire.store.run_dir(&run),
-        start,
-        options: Options { leave_when_waiting, ..wire.options(&run, &program)? },
-    })?;
+    let (run, by) = (driven.run.clone(), driven.by.clone());
+    let ports = wire.ports(&run, &driven.root, screen.clone())?;
+    let engine = attach(wire, driven, ports)?;
     screen.begin(engine.control());
     let signals = follow_signals(engine.control(), by.unwrap_or_else(|| world::actor(None)), screen.clone())?;
     let end = engine.run();
-    signals.close();
+    signals.end();
     // The engine still holds the lease.
     let keeps_files = engine.control().with_state(|state| state.keeps_files);
     let cleared = if keeps_files { leftovers::clear(wire, &run) } else { Ok(()) };
@@ -147,11 +137,11 @@ pub(crate) fn drive(wire: &Wire, driven: Driven, screen: Arc<Screen>) -> Result<
 
 /// Ctrl-C once: finish the running steps, then hold. Twice: leave at once; commands go on under their supervisors.
 /// A terminal that hangs up changes nothing: the run goes on.
-fn follow_signals(control: Control, by: Actor, screen: Arc<Screen>) -> Result<signal_hook::iterator::Handle, CliError> {
+fn follow_signals(control: Control, by: Actor, screen: Arc<Screen>) -> Result<Following, CliError> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
         .map_err(|error| CliError::new(Kind::EngineNotStarted, "signals cannot be followed").source(error))?;
     let handle = signals.handle();
-    std::thread::spawn(move || {
+    let thread = std::thread::spawn(move || {
         let mut asked = false;
         for signal in signals.forever() {
             if signal == SIGHUP {
@@ -168,7 +158,21 @@ fn follow_signals(control: Control, by: Actor, screen: Arc<Screen>) -> Result<si
             }
         }
     });
-    Ok(handle)
+    Ok(Following { handle, thread })
+}
+
+/// The thread that follows signals; it holds on to the engine.
+struct Following {
+    handle: signal_hook::iterator::Handle,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Following {
+    fn end(self) {
+        self.handle.close();
+        // A panic in it has been reported.
+        let _ = self.thread.join();
+    }
 }
 
 /// Starts an engine for the run in the background and returns when it has the lease, or says why not.

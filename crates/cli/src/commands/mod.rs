@@ -28,6 +28,7 @@ pub(crate) mod plan;
 
 // What commands share.
 mod call;
+mod edited;
 mod fields;
 mod follow;
 mod leftovers;

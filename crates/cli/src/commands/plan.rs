@@ -15,10 +15,11 @@ use crate::wire;
 use crate::world::{self, SystemClock};
 use clap::{Arg, ArgAction};
 use piton_core::event::Runbook as Described;
-use piton_core::plan::{FORMAT, Plan, PlannedRunbook, compare};
+use piton_core::plan::{Entry, FORMAT, Plan, PlannedRunbook, compare};
 use piton_core::ports::{Cancel, Clock};
 use piton_core::{Digest, Value};
-use piton_engine::plan::{NoPlan, NothingKnown, Planning, entries};
+use piton_engine::plan::{NoPlan, NothingKnown, Oracle, Planning, entries};
+use piton_lang::Runbook;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::path::Path;
@@ -82,35 +83,52 @@ fn make(call: &Call, params: Vec<(String, Value)>, offline: bool) -> Result<Plan
     let files = call.snapshot()?;
     let title = call.runbook.interface().title.clone();
     let described = project::describe(&call.root, &call.below, &title, &files);
-    let program = call.runbook.planning().map_err(|diagnostics| CliError::runbook(&call.below, &diagnostics))?;
-    let place = Place::new(&files)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let mut key = [0; 32];
-    // Nothing is kept of what is hashed with it.
-    key[..16].copy_from_slice(&world::random().to_ne_bytes());
-    let (vault, executor) = wire::hands(&call.root, key, clock);
-    let cancel = Cancel::new();
-    end_on_interrupt(cancel.clone())?;
-    let planning = Planning {
-        program: Arc::new(program),
-        params: params.clone(),
-        executor,
-        vault,
-        run_dir: place.0.path().to_path_buf(),
-        root: call.root.clone(),
-        offline,
-        oracle: Arc::new(NothingKnown),
-        cancel,
-    };
-    let entries = entries(planning).map_err(|why| match why {
-        NoPlan::Program(diagnostic) => {
-            CliError { detail: Some(diagnostic), ..CliError::new(Kind::Runbook, "the runbook has an error") }
-        }
-        NoPlan::Cancelled => CliError::new(Kind::Usage, "interrupted: there is no plan"),
-        NoPlan::Broken(why) => CliError::new(Kind::Bug, why),
-    })?;
+    let what = Planned { runbook: &call.runbook, described: &described, files: &files, params: &params };
+    let entries = what.entries(offline, Arc::new(NothingKnown))?;
     let runbook = PlannedRunbook { title, file: described.file, digest: described.digest, sources: described.sources };
     Ok(Plan { format: FORMAT, runbook, params, piton: world::VERSION.to_owned(), offline, entries })
+}
+
+/// A runbook to plan.
+pub(super) struct Planned<'a> {
+    pub(super) runbook: &'a Runbook,
+    pub(super) described: &'a Described,
+    pub(super) files: &'a [SourceFile],
+    pub(super) params: &'a [(String, Value)],
+}
+
+impl Planned<'_> {
+    pub(super) fn entries(&self, offline: bool, oracle: Arc<dyn Oracle>) -> Result<Vec<Entry>, CliError> {
+        let file = &self.described.file;
+        let program = self.runbook.planning().map_err(|diagnostics| CliError::runbook(file, &diagnostics))?;
+        let root = Path::new(&self.described.root);
+        let place = Place::new(self.files)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let mut key = [0; 32];
+        // Nothing is kept of what is hashed with it.
+        key[..16].copy_from_slice(&world::random().to_ne_bytes());
+        let (vault, executor) = wire::hands(root, key, clock);
+        let cancel = Cancel::new();
+        end_on_interrupt(cancel.clone())?;
+        let planning = Planning {
+            program: Arc::new(program),
+            params: self.params.to_vec(),
+            executor,
+            vault,
+            run_dir: place.0.path().to_path_buf(),
+            root: root.to_path_buf(),
+            offline,
+            oracle,
+            cancel,
+        };
+        entries(planning).map_err(|why| match why {
+            NoPlan::Program(diagnostic) => {
+                CliError { detail: Some(diagnostic), ..CliError::new(Kind::Runbook, "the runbook has an error") }
+            }
+            NoPlan::Cancelled => CliError::new(Kind::Usage, "interrupted: there is no plan"),
+            NoPlan::Broken(why) => CliError::new(Kind::Bug, why),
+        })
+    }
 }
 
 /// Ctrl-C ends what is being read.

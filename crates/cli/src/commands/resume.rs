@@ -6,7 +6,7 @@
 use crate::args::ResumeArgs;
 use crate::commands::follow::{self, Reader};
 use crate::commands::post::{self, Sent};
-use crate::commands::{engine, leftovers, names};
+use crate::commands::{edited, engine, leftovers, names};
 use crate::error::{CliError, Kind};
 use crate::exit::Exit;
 use crate::ui::text::printable;
@@ -15,6 +15,7 @@ use crate::world;
 use piton_core::RunState;
 use piton_core::decide::check_decision;
 use piton_core::hold::{Choice, Decision};
+use piton_core::ids::{Actor, RunId};
 use piton_core::ports::{InboxMessage, LeaseOutcome, Store as _};
 
 pub(crate) fn run(args: ResumeArgs) -> Result<Exit, CliError> {
@@ -32,6 +33,10 @@ pub(crate) fn run(args: ResumeArgs) -> Result<Exit, CliError> {
     }
     let by = world::actor(args.actor.as_deref());
     let decision = Decision { by: by.clone(), saw: state.head, why: args.reason.clone() };
+    if let Some(file) = &args.edited {
+        let exit = edited::go_on(&mut wire, &run, &state, &decision, (file, &args))?;
+        return decide_in_turn(&wire, &run, &args, by, exit);
+    }
     // All of them are looked at before the first is sent.
     let messages = messages(&args, &state, run.short())?;
     let driven = post::is_driven(&wire, &run)?;
@@ -41,7 +46,7 @@ pub(crate) fn run(args: ResumeArgs) -> Result<Exit, CliError> {
     }
     if !driven {
         wire.survival.accept(args.accept);
-        wire.survival.check(&*wire.program_of(&run, &wire.started(&run)?)?, Some(&state))?;
+        wire.survival.check(&*wire.program_of(&run, &wire.runbook(&run)?)?, Some(&state))?;
         wire.survival.accept(state.open_window().is_some());
     }
     let mut reader = Reader::after(&wire, &run, &state);
@@ -66,26 +71,47 @@ pub(crate) fn run(args: ResumeArgs) -> Result<Exit, CliError> {
     engine::drive_foreground(&wire, &run, Some(by), args.json)
 }
 
+/// What was said in advance of steps that an edit changed: each holds when it is its turn, and is decided then.
+fn decide_in_turn(wire: &Wire, run: &RunId, args: &ResumeArgs, by: Actor, exit: Exit) -> Result<Exit, CliError> {
+    let mut exit = exit;
+    loop {
+        let state = wire.state(run)?;
+        let said = [(&args.keep, Choice::Keep), (&args.redo, Choice::Redo)];
+        let mut decisions = said.iter().flat_map(|(steps, choice)| steps.iter().map(move |step| (step, choice)));
+        let next = decisions.find_map(|(step, choice)| {
+            let path = names::step(&state, step, run.short()).ok()?;
+            check_decision(&state, &path, choice).ok()?;
+            Some(InboxMessage::Decide { path, choice: choice.clone() })
+        });
+        let Some(message) = next.filter(|_| exit == Exit::Failed) else { return Ok(exit) };
+        let decision = Decision { by: by.clone(), saw: state.head, why: args.reason.clone() };
+        post::post(wire, run, &decision, &message)?;
+        exit = engine::drive_foreground(wire, run, Some(by.clone()), args.json)?;
+    }
+}
+
 fn messages(args: &ResumeArgs, state: &RunState, run: &str) -> Result<Vec<InboxMessage>, CliError> {
     let retry = args.retry.clone().filter(|step| !step.is_empty());
+    let one = |step: &Option<String>| step.iter().cloned().collect::<Vec<_>>();
     let asked = [
-        (&args.waive, Choice::Waive),
-        (&args.done, Choice::Done),
-        (&args.not_done, Choice::NotDone),
-        (&args.depart, Choice::Depart),
-        (&retry, Choice::Retry),
+        (one(&args.waive), Choice::Waive),
+        (one(&args.done), Choice::Done),
+        (one(&args.not_done), Choice::NotDone),
+        (one(&args.depart), Choice::Depart),
+        (one(&retry), Choice::Retry),
+        (args.keep.clone(), Choice::Keep),
+        (args.redo.clone(), Choice::Redo),
     ];
     let mut messages = Vec::new();
-    for (step, choice) in asked {
-        if let Some(name) = step {
-            let path = names::step(state, name, run)?;
-            // What the engine would refuse is refused before it is sent.
-            check_decision(state, &path, &choice).map_err(|why| {
-                CliError::new(Kind::WrongChoice, printable(&why))
-                    .hint(format!("see what can be decided: piton show {run}"))
-            })?;
-            messages.push(InboxMessage::Decide { path, choice });
-        }
+    for (name, choice) in
+        asked.into_iter().flat_map(|(steps, choice)| steps.into_iter().map(move |s| (s, choice.clone())))
+    {
+        let path = names::step(state, &name, run)?;
+        // What the engine would refuse is refused before it is sent.
+        check_decision(state, &path, &choice).map_err(|why| {
+            CliError::new(Kind::WrongChoice, printable(&why)).hint(format!("see what can be decided: piton show {run}"))
+        })?;
+        messages.push(InboxMessage::Decide { path, choice });
     }
     if args.retry.as_deref() == Some("") {
         messages.push(InboxMessage::RetryAll);

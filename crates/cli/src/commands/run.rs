@@ -88,15 +88,7 @@ fn start_run(
     matches: &ArgMatches,
 ) -> Result<Exit, CliError> {
     let lease = engine::take_lease(wire, &run)?;
-    let program = wire.program_of(&run, &start)?;
-    if matches.get_flag("detach") {
-        // The first records are made here, so that a run that was announced exists; the rest happens behind.
-        engine::announce(wire, lease, program, start, by)?;
-        engine::spawn_detached(wire, &run)?;
-        print::line(&format!("run {run} goes on in the background; follow it: piton watch {}", run.short()));
-        return Ok(Exit::Done);
-    }
-    let screen = Arc::new(Screen::foreground(matches.get_flag("json")));
+    let program = wire.program_of(&run, &start.runbook)?;
     let driven = Driven {
         run,
         lease,
@@ -105,7 +97,17 @@ fn start_run(
         program,
         root,
         start: Some(start),
+        edit: None,
         waiting: Waiting::Stays,
     };
+    if matches.get_flag("detach") {
+        // The first records are made here, so that a run that was announced exists; the rest happens behind.
+        let run = driven.run.clone();
+        engine::announce(wire, driven)?;
+        engine::spawn_detached(wire, &run)?;
+        print::line(&format!("run {run} goes on in the background; follow it: piton watch {}", run.short()));
+        return Ok(Exit::Done);
+    }
+    let screen = Arc::new(Screen::foreground(matches.get_flag("json")));
     engine::drive(wire, driven, screen)
 }

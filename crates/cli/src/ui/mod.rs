@@ -9,6 +9,7 @@ pub(crate) mod story;
 
 // The views.
 pub(crate) mod checklist;
+pub(crate) mod edit;
 pub(crate) mod failure;
 pub(crate) mod json;
 pub(crate) mod plain;

@@ -102,6 +102,7 @@ fn of_the_run(before: &Story, record: &Record) -> Option<(&'static str, String)>
             let by = attached.by.as_ref().map(|by| format!(" by {}", by.name)).unwrap_or_default();
             ("engine", format!("{how}{by}, process {}", attached.engine.pid))
         }
+        Event::RunEdited(edited) => ("edited", format!("{} by {}", edited.runbook.file, edited.decision.by)),
         Event::SecretSeen(seen) => ("secret", format!("{} opened from {}", seen.name, seen.source)),
         Event::Emitted { name, value, .. } => ("emit", format!("{name} = {}", short(&value.to_string()))),
         Event::Noted { markdown, .. } => ("note", short(markdown.trim())),

@@ -156,6 +156,8 @@ impl Screen {
             // A painter that panicked has said so.
             let _ = painter.join();
         }
+        // It knows the engine, which knows this screen: neither would ever end, nor the engine's lease.
+        self.shared.last_line.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     pub(crate) fn with_story<R>(&self, look: impl FnOnce(&Story) -> R) -> R {

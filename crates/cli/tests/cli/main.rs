@@ -7,6 +7,7 @@
 mod place;
 
 mod calls;
+mod edits;
 mod faults;
 mod holds;
 mod hostile;

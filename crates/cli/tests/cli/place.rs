@@ -94,6 +94,15 @@ impl Place {
     }
 
     /// What stands in a text that differs from run to run, replaced.
+    /// Waits until the last run has this status.
+    pub(crate) fn wait_until(&self, status: &str) {
+        let until = Instant::now() + PATIENCE;
+        while self.show()["status"] != status {
+            assert!(Instant::now() < until, "it never {status}: {}", self.show()["status"]);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     pub(crate) fn plain(&self, text: &str) -> String {
         let mut text = text.replace(&*self.dir.path().to_string_lossy(), "‹dir›");
         let runs = self.piton(&["runs", "--json"]).command.output().unwrap().stdout;

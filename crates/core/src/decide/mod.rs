@@ -98,11 +98,14 @@ fn decided(
 }
 
 fn begin(state: &RunState, scope: &Scope, path: &Path, step: Option<&Step>) -> Decision {
-    if let Some(window) = scope.window().and_then(|scope| state.windows.get(&scope.path))
+    // A person who was told so said to perform it all the same.
+    let told = step.is_some_and(|step| matches!(step.phase, Phase::Decided { .. }));
+    if !told
+        && let Some(window) = scope.window().and_then(|scope| state.windows.get(&scope.path))
         && let WindowPhase::Closed { went_back: false, .. } = window.phase
     {
-        let message = format!("the step \"{path}\" is new in the window \"{}\", which is closed", window.path);
-        return Decision::Hold(HoldReason::Program { message });
+        let why = format!("and the window \"{}\" is closed", window.path);
+        return Decision::Hold(HoldReason::Inserted { why });
     }
     if !may_act(state, scope, path) {
         return Decision::Stop;
@@ -268,6 +271,9 @@ pub fn check_answer(
 /// read from the inbox, and of what a receipt tells.
 pub fn check_decision(state: &RunState, path: &Path, choice: &Choice) -> Result<(), String> {
     let Some(step) = state.steps.get(path) else { return Err(format!("there is no step \"{path}\" in this run")) };
+    if *choice == Choice::Redo && step.last_seq <= state.last_commit_seq() {
+        return Err(format!("\"{path}\" was done before a commit point: it is not taken back any more; keep it"));
+    }
     let choices: &[&str] = match &step.phase {
         _ if step.undo.held.is_some() => &["--retry"],
         Phase::Held(reason) => reason.choices(),

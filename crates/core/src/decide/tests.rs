@@ -26,10 +26,6 @@ fn in_window() -> Arc<Scope> {
     scopes(&[(window_kind(), "w")])
 }
 
-fn program_hold(decision: &Decision) -> bool {
-    matches!(decision, Decision::Hold(HoldReason::Program { .. }))
-}
-
 // A step that the journal does not know, or no longer.
 
 #[test]
@@ -400,7 +396,7 @@ fn past_the_commit_point_a_window_goes_forward_through_pause_and_abort_but_not_p
 fn a_step_new_in_a_closed_window_holds_and_known_ones_answer() {
     let mut log = Log::new();
     log.open_window("w").done("w/a").close_window("w", false);
-    assert!(program_hold(&log.decide(&in_window(), "w/new")));
+    assert!(matches!(log.decide(&in_window(), "w/new"), Decision::Hold(HoldReason::Inserted { .. })));
     assert!(matches!(log.decide(&in_window(), "w/a"), Decision::Answer(_)));
     assert_eq!(log.decide(&run(), "beside"), begin(1, 1, 1, true));
 }

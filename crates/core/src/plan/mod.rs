@@ -7,12 +7,14 @@
 
 mod bound;
 mod compare;
+pub mod edit;
 
 pub use bound::{Asked, Bound, Departure};
 pub use compare::{Changed, Changes, Line, compare};
 
 use crate::action::Effect;
 use crate::digest::Digest;
+use crate::event::Evidence;
 use crate::hole;
 use crate::path::Path;
 use crate::request::{Site, StepKind};
@@ -116,6 +118,9 @@ pub struct Step {
     pub requires: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ensures: Option<String>,
+    /// Done, and its postcondition is another one now, which does not hold: what was looked at and seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<Evidence>,
     /// What would take it back, were nothing more known than before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undo: Option<String>,

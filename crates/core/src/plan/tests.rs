@@ -28,6 +28,7 @@ fn step(at: &str, sql: &str) -> Entry {
         saw: None,
         requires: None,
         ensures: None,
+        doubt: None,
         undo: None,
     };
     Entry { path: path(at), site: None, what: What::Step(Box::new(step)) }

@@ -43,6 +43,7 @@ pub(super) fn path_of(event: &Event) -> Option<&Path> {
         Event::Emitted { path, .. } | Event::Noted { path, .. } => path,
         Event::RunStarted(_)
         | Event::EngineAttached(_)
+        | Event::RunEdited(_)
         | Event::SecretSeen(_)
         | Event::AbortAsked { .. }
         | Event::RunHeld { .. }

@@ -202,6 +202,7 @@ fn did(did: Did) -> &'static str {
         Did::AskedRedo => "asked to redo",
         Did::AskedAbort => "asked to abort",
         Did::Resumed => "resumed",
+        Did::Edited => "**went on with an edited runbook**",
     }
 }
 

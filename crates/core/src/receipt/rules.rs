@@ -93,6 +93,7 @@ impl Rules {
                     self.fail(format!("{} answered {}: {why}", decision.by.name, name(path)));
                 }
             }
+            Event::RunEdited(edited) => self.saw(&edited.decision),
             Event::CommitPointPassed { path } => self.commit_point(path),
             Event::WindowOpened(opened) => {
                 let known = self.state.windows.get(&opened.path);

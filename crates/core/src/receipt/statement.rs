@@ -336,6 +336,7 @@ pub enum Did {
     AskedRedo,
     AskedAbort,
     Resumed,
+    Edited,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -385,6 +385,7 @@ impl Teller {
                 }
             }
             Event::RunResumed { by } => add(by, Did::Resumed, None, None),
+            Event::RunEdited(edited) => add(&edited.decision.by, Did::Edited, None, Some(&edited.decision)),
             _ => {}
         }
     }
@@ -488,19 +489,21 @@ impl Teller {
         };
         Ok(Statement {
             statement_type: STATEMENT_TYPE,
-            subject: subjects(started, self.state.head),
+            subject: subjects(started, &self.state),
             predicate_type: PREDICATE_TYPE,
             predicate,
         })
     }
 }
 
-fn subjects(started: &RunStarted, head: Digest) -> Vec<Subject> {
+fn subjects(started: &RunStarted, state: &RunState) -> Vec<Subject> {
     let subject = |name: String, digest: &Digest| Subject { name, digest: Sha256 { sha256: digest.hex() } };
     let mut subjects = vec![
-        subject(format!("run:{}", started.run), &head),
+        subject(format!("run:{}", started.run), &state.head),
         subject(format!("runbook:{}", started.runbook.file), &started.runbook.digest),
     ];
+    let edited = state.edited.as_ref().map(|edited| &edited.runbook);
+    subjects.extend(edited.map(|runbook| subject(format!("runbook:{} (edited)", runbook.file), &runbook.digest)));
     subjects.extend(started.plan.as_ref().map(|plan| subject("plan".to_owned(), plan)));
     subjects
 }

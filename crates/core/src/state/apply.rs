@@ -5,10 +5,7 @@
 use super::{Phase, RunState, ScopeState, Settled, Step, UndoProgress};
 use crate::action::Action;
 use crate::digest::Digest;
-use crate::event::{
-    AttemptFailed, AttemptStarted, Decided, Event, Handle, How, PersonAnswered, PersonAsked, ScopeEntered, StepHeld,
-    StepSucceeded, TimerSet, UndoFailed, UndoReason, UndoStarted,
-};
+use crate::event::{AttemptFailed, AttemptStarted, Decided, Doubt, Event, Handle, How, PersonAnswered, PersonAsked, RunEdited, ScopeEntered, StepHeld, StepSucceeded, TimerSet, UndoBegan, UndoFailed, UndoReason, UndoStarted};
 use crate::hold::{Choice, HoldReason};
 use crate::outcome::FailureKind;
 use crate::path::Path;
@@ -58,6 +55,7 @@ impl RunState {
             Event::PersonAsked(asked) => self.person_asked(asked, seq, at),
             Event::PersonAnswered(answered) => self.person_answered(answered),
             Event::TimerSet(timer) => self.timer_set(timer, seq, at),
+            Event::RunEdited(edited) => self.edited(edited, seq, at),
             Event::CommitPointPassed { path } => {
                 self.commit_points.push((path.clone(), seq));
                 for window in self.windows.values_mut().filter(|window| path.is_within(&window.path)) {
@@ -340,7 +338,69 @@ impl RunState {
 
     /// Everything in the scope since the last commit point is as if it had not been done: reads too, since what they
     /// saw may have changed. Steps whose undo holds keep what they need to be taken back later.
+    /// What failed is tried again as it is now; what its author was told of waits for them.
+    fn edited(&mut self, edited: &RunEdited, seq: u64, at: Moment) {
+        self.edited = Some(Arc::new(edited.clone()));
+        self.run_holds.clear();
+        self.reopen_windows();
+        let failed = |step: &Step| {
+            matches!(step.phase, Phase::Held(HoldReason::Failed { .. } | HoldReason::PastCommitPoint { .. }))
+        };
+        let failed: Vec<Path> =
+            self.steps.iter().filter(|(_, step)| failed(step)).map(|(path, _)| path.clone()).collect();
+        for path in failed {
+            self.change_step(&path, |step| {
+                step.forgiven = step.attempts;
+                let (decision, outcome) = (edited.decision.clone(), step.outcome.clone());
+                step.phase = Phase::Decided { choice: Choice::Retry, decision, outcome };
+            });
+        }
+        for path in &edited.asks_again {
+            self.change_step(path, |step| step.phase = Phase::Undone);
+        }
+        for Doubt { path, evidence } in &edited.doubted {
+            let Some(step) = self.steps.get(path) else { continue };
+            let reason = HoldReason::Doubted { check: evidence.check.clone(), saw: evidence.saw.clone() };
+            let (generation, kind, site) = (step.generation, step.kind, step.site.clone());
+            self.step_held(&StepHeld { path: path.clone(), generation, kind, site, reason }, seq, at);
+        }
+    }
+
+    /// What is to be done anew, and what came after it, is taken back: it begins anew where it is evaluated.
+    fn redo_finished(&mut self, step: &Path) {
+        let concerned: Vec<Path> = crate::undo::redone(self, step).into_iter().map(|(path, _)| path.clone()).collect();
+        let from = self.steps.get(step).map_or(0, |step| step.first_seq);
+        for path in &concerned {
+            let kept = path != step && self.steps.get(path).is_some_and(|step| !step.began.is_empty());
+            if !kept {
+                self.change_step(path, |step| {
+                    step.phase = Phase::Undone;
+                    step.began.clear();
+                    step.open = None;
+                    step.undo = UndoProgress::default();
+                });
+            }
+        }
+        let within = |scope: &Path| concerned.iter().any(|path| path.is_within(scope));
+        for window in self.windows.values_mut().filter(|window| within(&window.path) && !window.committed) {
+            if let WindowPhase::Closed { went_back, .. } = &mut window.phase {
+                *went_back = true;
+                window.reopens = true;
+            }
+        }
+        for (path, scope) in &mut self.scopes {
+            if step.is_within(path) || scope.seq > from {
+                scope.settled = None;
+                scope.left_at = None;
+            }
+        }
+        self.undoing = None;
+    }
+
     fn undo_finished(&mut self, scope: &Path) {
+        if let Some(UndoBegan { reason: UndoReason::Redo { step, .. }, .. }) = self.undoing.clone() {
+            return self.redo_finished(&step);
+        }
         let committed = self.last_commit_seq();
         let paths: Vec<Path> = self
             .steps

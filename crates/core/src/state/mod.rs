@@ -10,7 +10,7 @@ mod step;
 pub use step::{Began, Phase, Step, UndoProgress};
 
 use crate::digest::Digest;
-use crate::event::{EngineAttached, Finish, RunStarted, Stored, UndoBegan};
+use crate::event::{EngineAttached, Finish, RunEdited, RunStarted, Runbook, Stored, UndoBegan};
 use crate::hold::HoldReason;
 use crate::ids::Actor;
 use crate::outcome::Failure;
@@ -30,6 +30,8 @@ pub struct RunState {
     pub at: Moment,
     pub started: Option<Arc<RunStarted>>,
     pub started_at: Moment,
+    /// The last edit.
+    pub edited: Option<Arc<RunEdited>>,
     pub engine: Option<EngineAttached>,
     pub steps: HashMap<Path, Step>,
     pub scopes: HashMap<Path, ScopeState>,
@@ -113,6 +115,18 @@ impl Status {
 }
 
 impl RunState {
+    /// What is evaluated: the runbook as it was started, or last edited.
+    pub fn runbook(&self) -> Option<&Runbook> {
+        let edited = self.edited.as_ref().map(|edited| &edited.runbook);
+        edited.or_else(|| self.started.as_ref().map(|started| &started.runbook))
+    }
+
+    /// The parameters it is evaluated with.
+    pub fn params(&self) -> &[(String, Value)] {
+        let edited = self.edited.as_ref().map(|edited| &edited.params);
+        edited.or_else(|| self.started.as_ref().map(|started| &started.params)).map_or(&[], Vec::as_slice)
+    }
+
     /// Sequence number of the last commit point; what was done before it stays.
     pub fn last_commit_seq(&self) -> u64 {
         self.commit_points.last().map_or(0, |(_, seq)| *seq)

@@ -114,8 +114,9 @@ impl Step {
         matches!(self.phase, Phase::Held(_)) || self.undo.held.is_some()
     }
 
+    /// Something of it is under way. What was decided is not: it may have to wait behind a question.
     pub fn is_running(&self) -> bool {
-        matches!(self.phase, Phase::Running(_) | Phase::Failed { .. } | Phase::Decided { .. })
+        matches!(self.phase, Phase::Running(_) | Phase::Failed { .. })
     }
 
     pub fn is_waiting(&self) -> bool {

@@ -4,6 +4,7 @@
 
 use crate::action::Action;
 use crate::path::Path;
+use crate::scope::ScopeKind;
 use crate::state::{Phase, RunState, Step};
 use std::sync::Arc;
 
@@ -37,12 +38,36 @@ pub struct UndoPlan {
 
 /// What taking back `scope` performs from this state on.
 pub fn undo_plan(state: &RunState, scope: &Path) -> UndoPlan {
+    plan_of(state, state.steps.iter().filter(|(path, _)| path.is_within(scope)))
+}
+
+/// What doing `step` anew takes back first.
+pub fn redo_plan(state: &RunState, step: &Path) -> UndoPlan {
+    plan_of(state, redone(state, step).into_iter())
+}
+
+/// The step and what ended after its start, in its scope and the scopes after it: what runs side by side with it, in
+/// other branches, does not depend on it.
+pub fn redone<'s>(state: &'s RunState, step: &Path) -> Vec<(&'s Path, &'s Step)> {
+    let from = state.steps.get(step).map_or(u64::MAX, |step| step.first_seq);
     let committed = state.last_commit_seq();
-    let mut touched: Vec<(&Path, &Step)> = state
-        .steps
-        .iter()
-        .filter(|(path, step)| path.is_within(scope) && !step.began.is_empty() && !matches!(step.phase, Phase::Undone))
-        .collect();
+    let after = |path: &Path, other: &Step| {
+        path == step || (other.last_seq > from && other.last_seq > committed && !side_by_side(state, path, step))
+    };
+    state.steps.iter().filter(|(path, other)| after(path, other)).collect()
+}
+
+/// The two are in different branches of one `each` or `parallel`.
+fn side_by_side(state: &RunState, one: &Path, other: &Path) -> bool {
+    let parting = std::iter::successors(one.parent(), Path::parent).find(|scope| other.is_within(scope));
+    let kind = parting.and_then(|scope| state.scopes.get(&scope)).map(|scope| &scope.kind);
+    matches!(kind, Some(ScopeKind::Each { .. } | ScopeKind::Parallel))
+}
+
+fn plan_of<'s>(state: &RunState, steps: impl Iterator<Item = (&'s Path, &'s Step)>) -> UndoPlan {
+    let committed = state.last_commit_seq();
+    let mut touched: Vec<(&Path, &Step)> =
+        steps.filter(|(_, step)| !step.began.is_empty() && !matches!(step.phase, Phase::Undone)).collect();
     touched.sort_by_key(|(_, step)| std::cmp::Reverse(step.last_seq));
 
     let mut plan = UndoPlan::default();

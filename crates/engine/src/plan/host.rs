@@ -6,6 +6,7 @@ use super::live::Live;
 use super::{Planner, unknown_result};
 use crate::scopes::passed;
 use piton_core::action::Effect;
+use piton_core::event::Evidence;
 use piton_core::hole;
 use piton_core::outcome::Failure;
 use piton_core::plan::{Known, Step, What};
@@ -34,6 +35,7 @@ impl Host for Planner {
         step.ensures = request.ensures.as_ref().map(described);
         let about = About { scope, path: &request.path, site: &request.site };
         if let Some(outcome) = self.remembered(&step, about.path, request.fingerprint()) {
+            step.doubt = self.doubted(about, request.ensures.as_ref(), callbacks);
             return Ok(self.known(about, step, Known::Done, outcome));
         }
         if let Some(requires) = &request.requires
@@ -216,6 +218,15 @@ impl Planner {
         self.later(about, step, true)
     }
 
+    /// What a done step's postcondition sees, where it is another one than was looked at then, and does not hold.
+    fn doubted(&self, about: About<'_>, ensures: Option<&Check>, callbacks: &mut dyn Callbacks) -> Option<Evidence> {
+        let ensures = ensures?;
+        if self.planning.oracle.checked(about.path)? == described(ensures) {
+            return None;
+        }
+        self.denied(about, ensures, callbacks)
+    }
+
     /// Why `requires` does not hold now; nothing where that cannot be looked at.
     fn unmet(&self, about: About<'_>, requires: &Check, callbacks: &mut dyn Callbacks) -> Option<Failure> {
         match self.look(about, requires, Predicate::Requires, callbacks) {
@@ -286,6 +297,7 @@ fn planned<T: Serialize>(kind: StepKind, action: &T, summary: String, fingerprin
         saw: None,
         requires: None,
         ensures: None,
+        doubt: None,
         undo: None,
     }
 }

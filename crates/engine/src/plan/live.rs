@@ -7,6 +7,7 @@ use super::host::About;
 use crate::attempt::{expectation, unmet};
 use crate::checks::{LOOK_TIMEOUT, Look, look_once};
 use piton_core::action::Effect;
+use piton_core::event::Evidence;
 use piton_core::hole;
 use piton_core::ids::RunId;
 use piton_core::outcome::{Failure, FailureKind};
@@ -67,6 +68,26 @@ impl Planner {
                 Live::DoesNot(unmet("requires", &evidence, FailureKind::Requires))
             }
             Look::DoesNot(_) | Look::CannotTell(..) | Look::Hold(_) => Live::Unseen,
+        }
+    }
+
+    /// What a postcondition sees that does not hold now; one that cannot be looked at does not hold either.
+    pub(super) fn denied(
+        &self,
+        about: About<'_>,
+        check: &Check,
+        callbacks: &mut dyn Callbacks,
+    ) -> Option<Evidence> {
+        let evidence = |saw: &str| Some(Evidence { check: check.action.summary(), saw: saw.to_owned() });
+        if let Err(failure) = self.admit(&check.action) {
+            return evidence(&failure.message);
+        }
+        let (context, cancel) = (self.context(about.path), &self.planning.cancel);
+        match look_once(&*self.planning.executor, context, check, Predicate::Ensures, callbacks, cancel) {
+            Look::Holds(..) => None,
+            Look::DoesNot(evidence) => Some(evidence),
+            Look::CannotTell(failure, _) => evidence(&failure.message),
+            Look::Hold(_) => evidence("a secret of another value than when this run first used it"),
         }
     }
 

@@ -15,12 +15,14 @@ pub(crate) use host::question;
 
 use crate::shared::{EVALUATION_STACK_BYTES, lock};
 use piton_core::hole;
+use piton_core::event::Stored;
 use piton_core::outcome::Failure;
 use piton_core::plan::{Entry, What};
 use piton_core::ports::{Cancel, Executor, Program, Unwind, Vault};
 use piton_core::request::Site;
 use piton_core::scope::{Scope, ScopeKind};
-use piton_core::{Digest, Outcome, Path, Value};
+use piton_core::state::Phase;
+use piton_core::{Digest, Outcome, Path, RunState, Value};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicUsize};
@@ -30,6 +32,12 @@ use std::sync::{Arc, Mutex};
 pub trait Oracle: Send + Sync {
     /// The outcome of the step with this path and fingerprint.
     fn known(&self, path: &Path, fingerprint: Digest) -> Option<Arc<Outcome>>;
+
+    /// The postcondition that was looked at when the step was done, in words; empty: it had none. `None`: whatever it is
+    /// now, it is not asked again.
+    fn checked(&self, _path: &Path) -> Option<String> {
+        None
+    }
 }
 
 /// Before any run.
@@ -39,6 +47,42 @@ pub struct NothingKnown;
 impl Oracle for NothingKnown {
     fn known(&self, _: &Path, _: Digest) -> Option<Arc<Outcome>> {
         None
+    }
+}
+
+/// A run's journal: what it has done stays done.
+#[derive(Debug, Default)]
+pub struct Journaled {
+    done: HashMap<Path, (Digest, Stored<Outcome>)>,
+    checked: HashMap<Path, String>,
+}
+
+impl Journaled {
+    /// Everything that this state has as done.
+    pub fn of(state: &RunState) -> Self {
+        let done = |(path, step): (&Path, &piton_core::state::Step)| match &step.phase {
+            Phase::Succeeded { outcome, .. } => Some((path.clone(), (step.fingerprint, outcome.clone()))),
+            _ => None,
+        };
+        Self { done: state.steps.iter().filter_map(done).collect(), checked: HashMap::new() }
+    }
+
+    /// Also which postconditions were looked at: those that are others now are asked again. By path; empty: none was.
+    #[must_use]
+    pub fn with_checks(mut self, checked: HashMap<Path, String>) -> Self {
+        self.checked = checked;
+        self
+    }
+}
+
+impl Oracle for Journaled {
+    fn known(&self, path: &Path, fingerprint: Digest) -> Option<Arc<Outcome>> {
+        let (known, outcome) = self.done.get(path)?;
+        if *known == fingerprint { crate::step::open(outcome).ok() } else { None }
+    }
+
+    fn checked(&self, path: &Path) -> Option<String> {
+        self.checked.get(path).cloned()
     }
 }
 

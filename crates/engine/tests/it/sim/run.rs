@@ -149,6 +149,7 @@ impl Sim {
             piton: "0.0.0".to_owned(),
             run_dir: PathBuf::from("/run"),
             start: fresh.then(|| self.start()),
+            edit: None,
             options: Options { leave_when_waiting: self.leave, ..Options::default() },
         };
         Engine::attach(drive).map_err(|broken| broken.0)

@@ -1,0 +1,171 @@
+//! What an edit means for a run that has done something already: five lists, made before anything runs.
+//!
+//! Owns which step is kept, changed, orphaned, inserted or undetermined. Pure: from the edited program's plan, made with
+//! the run's journal as its oracle, and the run's state.
+
+use super::{Entry, Known, What};
+use crate::event::Evidence;
+use crate::path::Path;
+use crate::request::Site;
+use crate::scope::ScopeKind;
+use crate::state::{Phase, RunState, Step as Done};
+use serde::Serialize;
+use std::collections::{HashMap, HashSet};
+
+/// A step, and where it stands in the edited source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Touched {
+    pub path: Path,
+    pub site: Option<Site>,
+    /// What the edited program would do there.
+    pub now: String,
+}
+
+/// A done step whose new postcondition does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Doubted {
+    pub path: Path,
+    pub site: Option<Site>,
+    pub evidence: Evidence,
+}
+
+/// A scope of which only the run can tell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Undetermined {
+    pub scope: Path,
+    pub why: String,
+}
+
+/// A done step that is not visited any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Orphaned {
+    pub path: Path,
+    /// What would take it back; empty: nothing is declared.
+    pub undo: Vec<String>,
+    /// It may have changed something.
+    pub wrote: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Lists {
+    /// Done, and the same.
+    pub kept: u64,
+    pub changed: Vec<Touched>,
+    pub orphaned: Vec<Orphaned>,
+    pub inserted: Vec<Touched>,
+    pub undetermined: Vec<Undetermined>,
+    pub doubted: Vec<Doubted>,
+    /// It failed, and is tried again.
+    pub tried_again: Vec<Touched>,
+}
+
+/// What `entries`, the plan of the edited program, means for a run that has come so far.
+pub fn lists(entries: &[Entry], state: &RunState) -> Lists {
+    let mut lists = Lists::default();
+    let visited: HashSet<&Path> = entries.iter().filter(|entry| entry.step().is_some()).map(|entry| &entry.path).collect();
+    let frontier = Frontier::of(entries, state);
+    let mut later = frontier;
+    for entry in entries {
+        match &entry.what {
+            What::End { why } => {
+                lists.undetermined.push(Undetermined { scope: entry.path.clone(), why: crate::hole::render(why) });
+            }
+            What::Step(step) => {
+                let known = state.steps.get(&entry.path);
+                let touched =
+                    || Touched { path: entry.path.clone(), site: entry.site.clone(), now: crate::hole::render(&step.summary) };
+                match known.map(|known| (known, &known.phase)) {
+                    Some((_, Phase::Succeeded { .. })) => {
+                        later.passed(&entry.path);
+                        match &step.doubt {
+                            _ if step.known != Known::Done => lists.changed.push(touched()),
+                            Some(evidence) => lists.doubted.push(Doubted {
+                                path: entry.path.clone(),
+                                site: entry.site.clone(),
+                                evidence: evidence.clone(),
+                            }),
+                            None => lists.kept += 1,
+                        }
+                    }
+                    Some((_, Phase::Held(_) | Phase::Failed { .. })) => lists.tried_again.push(touched()),
+                    None if later.has_done(&entry.path) => lists.inserted.push(touched()),
+                    _ => {}
+                }
+            }
+            What::Scope { .. } | What::CommitPoint | What::Fails { .. } => {}
+        }
+    }
+    let ended: Vec<&Path> = lists.undetermined.iter().map(|end| &end.scope).collect();
+    let done = |step: &Done| matches!(step.phase, Phase::Succeeded { .. });
+    for (path, step) in state.steps_in_order() {
+        let open = ended.iter().any(|scope| path.is_within(scope));
+        if done(step) && !visited.contains(path) && !open {
+            let undo = step.undo_actions().iter().map(|action| action.summary()).collect();
+            lists.orphaned.push(Orphaned { path: path.clone(), undo, wrote: !step.began.is_empty() });
+        }
+    }
+    lists
+}
+
+/// What is done in the rest of the program, as the walk through it goes on: per scope, since branches side by side do
+/// not come after each other.
+struct Frontier {
+    /// Done steps that the walk has not passed yet, within each scope.
+    left: HashMap<Path, u64>,
+    /// Scopes whose children run side by side.
+    forks: HashSet<Path>,
+}
+
+impl Frontier {
+    fn of(entries: &[Entry], state: &RunState) -> Self {
+        let (mut left, mut forks) = (HashMap::new(), HashSet::new());
+        for entry in entries {
+            match &entry.what {
+                What::Scope { kind: ScopeKind::Each { .. } | ScopeKind::Parallel, .. } => {
+                    forks.insert(entry.path.clone());
+                }
+                What::Step(_) if is_done(state, &entry.path) => {
+                    for scope in scopes(&entry.path) {
+                        *left.entry(scope).or_insert(0) += 1;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Self { left, forks }
+    }
+
+    fn passed(&mut self, path: &Path) {
+        for scope in scopes(path) {
+            if let Some(left) = self.left.get_mut(&scope) {
+                *left -= 1;
+            }
+        }
+    }
+
+    fn in_scope(&self, scope: &Path) -> u64 {
+        self.left.get(scope).copied().unwrap_or(0)
+    }
+
+    /// Something after this step is done: in its own branch, or behind the scopes around it.
+    fn has_done(&self, path: &Path) -> bool {
+        let mut side_by_side = 0;
+        let mut branch = path.clone();
+        for scope in scopes(path).skip(1) {
+            if self.forks.contains(&scope) {
+                side_by_side += self.in_scope(&scope) - self.in_scope(&branch);
+            }
+            branch = scope;
+        }
+        self.in_scope(&Path::root()) > side_by_side
+    }
+}
+
+fn is_done(state: &RunState, path: &Path) -> bool {
+    state.steps.get(path).is_some_and(|step| matches!(step.phase, Phase::Succeeded { .. }))
+}
+
+/// The path itself and every scope around it, the run last.
+fn scopes(path: &Path) -> impl Iterator<Item = Path> {
+    std::iter::successors(Some(path.clone()), Path::parent)
+}
