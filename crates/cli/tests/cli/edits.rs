@@ -79,6 +79,10 @@ fn the_lists_are_shown_before_anything_runs() {
     changed (1): done, with another action than now; each holds until you --keep or --redo it
       Open   sh echo OPEN >> world   at book.star:8:5
 
+    inserted (2): new, before something that is done
+      New   sh echo new   at book.star:10:9
+      Other   sh echo mark 1 >> world   at book.star:11:5
+
     undetermined (1): only the run itself can tell
       the run   depends on out of "New"
     "#);
@@ -252,4 +256,35 @@ def main():
     assert_eq!(place.read("world"), "one\ntwo\n");
     place.ran(&["resume", "@last", "--waive", "Before", "--reason", "not needed"]).ends(0);
     assert_eq!(place.read("world"), "one\ntwo\ntwo\n");
+}
+
+#[test]
+fn redoing_survives_a_death_after_every_event() {
+    let place = held();
+    let changes =
+        [("echo open >> world", "echo OPEN >> world"), ("echo load >> world; test -e mended", "echo loaded >> world")];
+    edit(&place, &changes);
+    let deaths = place.path("deaths");
+    let mut words = vec!["resume", "@last", "--edited", "book.star"];
+    for life in 0.. {
+        assert!(life < 80, "it never ends: {}", place.show()["status"]);
+        let ran = place.piton(&words).env("PITON_CRASH_ONCE_AT_EACH", deaths.to_str().unwrap()).ran();
+        let show = place.show();
+        match show["status"].as_str().unwrap() {
+            "succeeded" => break,
+            // Its edit was recorded, and it holds where the author has to choose.
+            "held" if show["holds"][0]["choices"][1] == "--redo" => words = vec!["resume", "@last", "--redo", "Open"],
+            // Died before the edit was recorded: the snapshot is another one already.
+            _ if ran.code == Some(5) => words = vec!["resume", "@last", "--edited", "book.star"],
+            _ => words = vec!["resume", "@last"],
+        }
+    }
+    let lives = std::fs::read_to_string(deaths).unwrap().lines().count();
+    assert!(lives > 15, "{lives} deaths");
+    assert_eq!(
+        place.read("world"),
+        "open\nmark 1\nroom\nload\nno room\nunmark\nclose\nOPEN\nmark 1\nroom\nloaded\nlast\n"
+    );
+    place.ran(&["receipt", "@last", "-o", "receipt.json"]).ends(0);
+    place.ran(&["verify", "receipt.json"]).ends(0).says("valid");
 }

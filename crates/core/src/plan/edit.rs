@@ -63,8 +63,7 @@ pub struct Lists {
 pub fn lists(entries: &[Entry], state: &RunState) -> Lists {
     let mut lists = Lists::default();
     let visited: HashSet<&Path> = entries.iter().filter(|entry| entry.step().is_some()).map(|entry| &entry.path).collect();
-    let frontier = Frontier::of(entries, state);
-    let mut later = frontier;
+    let mut later = Frontier::of(entries, state, &visited);
     for entry in entries {
         match &entry.what {
             What::End { why } => {
@@ -117,12 +116,20 @@ struct Frontier {
 }
 
 impl Frontier {
-    fn of(entries: &[Entry], state: &RunState) -> Self {
+    fn of(entries: &[Entry], state: &RunState, visited: &HashSet<&Path>) -> Self {
         let (mut left, mut forks) = (HashMap::new(), HashSet::new());
         for entry in entries {
             match &entry.what {
                 What::Scope { kind: ScopeKind::Each { .. } | ScopeKind::Parallel, .. } => {
                     forks.insert(entry.path.clone());
+                }
+                // What the plan does not come to is behind its end.
+                What::End { .. } => {
+                    let behind = |path: &&Path| path.is_within(&entry.path) && !visited.contains(*path);
+                    let behind = state.steps.keys().filter(behind).filter(|path| is_done(state, path)).count() as u64;
+                    for scope in scopes(&entry.path) {
+                        *left.entry(scope).or_insert(0) += behind;
+                    }
                 }
                 What::Step(_) if is_done(state, &entry.path) => {
                     for scope in scopes(&entry.path) {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::fixture::Log;
 use crate::hole::mark;
 use serde_json::json;
 use std::sync::Arc;
@@ -159,4 +160,59 @@ fn two_plans_are_compared_line_by_line() {
     let changed: Vec<_> = changes.changed.iter().map(|one| (one.path.as_str(), &*one.was, &*one.now)).collect();
     assert_eq!(changed, [("A/y", "sql two", "sql other")]);
     assert!(!changes.is_empty() && compare(&new, &new).is_empty());
+}
+
+fn known(mut entry: Entry) -> Entry {
+    if let What::Step(step) = &mut entry.what {
+        step.known = Known::Done;
+    }
+    entry
+}
+
+fn each(at: &str) -> Entry {
+    let kind = ScopeKind::Each { continue_on_failure: false };
+    Entry { path: path(at), site: None, what: What::Scope { kind, total: Some(2) } }
+}
+
+#[test]
+fn an_edit_keeps_changes_leaves_behind_and_inserts() {
+    let mut log = Log::new();
+    log.done("a").done("b").done("e/1/x").done("e/2/x").done("gone").hold_failed("f");
+    let entries = vec![
+        known(step("a", "same")),
+        step("new", "before what is done"),
+        step("b", "other"),
+        each("e"),
+        known(step("e/1/x", "same")),
+        // Behind what is done in its branch, and side by side with the rest.
+        step("e/1/y", "next"),
+        step("e/2/w", "before x"),
+        known(step("e/2/x", "same")),
+        step("f", "mended"),
+        step("later", "at the end"),
+    ];
+    let lists = edit::lists(&entries, &log.state);
+    let paths = |touched: &[edit::Touched]| touched.iter().map(|one| one.path.to_string()).collect::<Vec<_>>();
+    assert_eq!(lists.kept, 3);
+    assert_eq!(paths(&lists.changed), ["b"]);
+    assert_eq!(paths(&lists.inserted), ["new", "e/2/w"]);
+    assert_eq!(paths(&lists.tried_again), ["f"]);
+    let orphaned: Vec<_> = lists.orphaned.iter().map(|one| (one.path.as_str(), one.wrote)).collect();
+    assert_eq!(orphaned, [("gone", true)]);
+    assert!(lists.undetermined.is_empty());
+}
+
+#[test]
+fn what_lies_behind_an_end_is_undetermined_and_not_left_behind() {
+    let mut log = Log::new();
+    log.done("a").done("p/b").done("p/c").done("z");
+    let entries = vec![known(step("a", "same")), phase("p"), step("p/new", "look"), end("p"), known(step("z", "same"))];
+    let lists = edit::lists(&entries, &log.state);
+    assert_eq!((lists.kept, lists.orphaned.len(), lists.inserted.len()), (2, 0, 1));
+    assert_eq!(lists.undetermined[0].scope, path("p"));
+    // Nothing is done behind it: it is merely next.
+    let mut log = Log::new();
+    log.done("a");
+    let lists = edit::lists(&entries, &log.state);
+    assert!(lists.inserted.is_empty() && lists.orphaned.is_empty());
 }

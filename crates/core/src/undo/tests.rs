@@ -1,7 +1,7 @@
 //! What is taken back, in which order, and what stays.
 
 use super::*;
-use crate::event::{AttemptFailed, AttemptStarted, Event, StepSucceeded};
+use crate::event::{AttemptFailed, AttemptStarted, Event, StepSucceeded, UndoBegan, UndoReason};
 use crate::fixture::*;
 use crate::outcome::{Failure, FailureKind};
 
@@ -147,4 +147,33 @@ fn an_interrupted_attempt_that_was_ended_counts_as_completed_when_it_ended() {
     let failed = AttemptFailed { failure: ended, ..log.failing("a") };
     log.add(Event::AttemptFailed(Box::new(failed)));
     assert_eq!(plan(&log, ""), ["a: a", "b: b"]);
+}
+
+#[test]
+fn doing_anew_takes_back_what_came_after_and_not_what_runs_beside() {
+    let mut log = Log::new();
+    let each = ScopeKind::Each { continue_on_failure: false };
+    log.done("before").enter("e", each);
+    log.start("e/1/a").start("e/2/a").succeed("e/1/a").succeed("e/2/a").done("e/1/b").read("e/1/look").done("after");
+    let plan = redo_plan(&log.state, &path("e/1/a"));
+    let items: Vec<_> = plan.items.iter().map(|item| item.path.as_str()).collect();
+    assert_eq!(items, ["after", "e/1/b", "e/1/a"]);
+    let mut concerned: Vec<_> = redone(&log.state, &path("e/1/a")).iter().map(|(path, _)| path.to_string()).collect();
+    concerned.sort();
+    assert_eq!(concerned, ["after", "e/1/a", "e/1/b", "e/1/look"]);
+}
+
+#[test]
+fn what_was_done_anew_begins_anew_and_reads_are_made_again() {
+    let mut log = Log::new();
+    log.done("a").read("look").done("b");
+    let (step, decision) = (path("a"), log.by("ada", 1));
+    let reason = UndoReason::Redo { step, decision };
+    log.add(Event::UndoBegan(UndoBegan { scope: Path::root(), reason }));
+    log.undo("b").undo("a").end_undo("");
+    for at in ["a", "look", "b"] {
+        assert!(matches!(log.step(at).phase, Phase::Undone), "{at}");
+    }
+    assert!(log.state.undoing.is_none() && log.state.taken_back.is_none());
+    assert_eq!(log.state.next_generation(&path("a")), 2);
 }
