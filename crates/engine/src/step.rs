@@ -6,9 +6,7 @@
 use crate::shared::Shared;
 use piton_core::action::Effect;
 use piton_core::decide::{Decision, decide_at};
-use piton_core::event::{
-    AttemptFailed, Event, Evidence, How, StepHeld, StepSucceeded, Stored, UndoBegan, UndoReason,
-};
+use piton_core::event::{AttemptFailed, Event, Evidence, How, StepHeld, StepSucceeded, Stored, UndoBegan, UndoReason};
 use piton_core::hold::{Choice, HoldReason};
 use piton_core::outcome::{Failure, FailureKind};
 use piton_core::ports::{Cancel, Unwind};

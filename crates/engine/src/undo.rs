@@ -33,9 +33,7 @@ impl Mode {
     pub(crate) fn of(reason: &UndoReason) -> Option<Self> {
         match reason {
             UndoReason::Asked { decision } => Some(Self::Asked(decision.clone())),
-            UndoReason::Redo { step, decision } => {
-                Some(Self::Redo { step: step.clone(), decision: decision.clone() })
-            }
+            UndoReason::Redo { step, decision } => Some(Self::Redo { step: step.clone(), decision: decision.clone() }),
             UndoReason::Window { .. } => None,
         }
     }

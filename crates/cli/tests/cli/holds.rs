@@ -228,9 +228,10 @@ fn an_error_of_the_runbook_is_shown_with_its_line() {
     3│     step("y", noop(rows[3]))
      │                    ^^^^^^^
 
-      next      show what taking back would do     piton undo ‹run› --plan
-                take back what the run did         piton undo ‹run›
-                end it here; what was done stays   piton abort ‹run›
+      next      go on with the runbook as you fixed it   piton resume ‹run› --edited FILE
+                show what taking back would do           piton undo ‹run› --plan
+                take back what the run did               piton undo ‹run›
+                end it here; what was done stays         piton abort ‹run›
     "#);
 }
 

@@ -62,7 +62,8 @@ pub struct Lists {
 /// What `entries`, the plan of the edited program, means for a run that has come so far.
 pub fn lists(entries: &[Entry], state: &RunState) -> Lists {
     let mut lists = Lists::default();
-    let visited: HashSet<&Path> = entries.iter().filter(|entry| entry.step().is_some()).map(|entry| &entry.path).collect();
+    let visited: HashSet<&Path> =
+        entries.iter().filter(|entry| entry.step().is_some()).map(|entry| &entry.path).collect();
     let mut later = Frontier::of(entries, state, &visited);
     for entry in entries {
         match &entry.what {
@@ -71,8 +72,11 @@ pub fn lists(entries: &[Entry], state: &RunState) -> Lists {
             }
             What::Step(step) => {
                 let known = state.steps.get(&entry.path);
-                let touched =
-                    || Touched { path: entry.path.clone(), site: entry.site.clone(), now: crate::hole::render(&step.summary) };
+                let touched = || Touched {
+                    path: entry.path.clone(),
+                    site: entry.site.clone(),
+                    now: crate::hole::render(&step.summary),
+                };
                 match known.map(|known| (known, &known.phase)) {
                     Some((_, Phase::Succeeded { .. })) => {
                         later.passed(&entry.path);

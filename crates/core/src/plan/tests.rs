@@ -1,3 +1,5 @@
+//! What a plan says and excludes, how two differ, and what an edit means for a run.
+
 use super::*;
 use crate::fixture::Log;
 use crate::hole::mark;

@@ -5,7 +5,10 @@
 use super::{Phase, RunState, ScopeState, Settled, Step, UndoProgress};
 use crate::action::Action;
 use crate::digest::Digest;
-use crate::event::{AttemptFailed, AttemptStarted, Decided, Doubt, Event, Handle, How, PersonAnswered, PersonAsked, RunEdited, ScopeEntered, StepHeld, StepSucceeded, TimerSet, UndoBegan, UndoFailed, UndoReason, UndoStarted};
+use crate::event::{
+    AttemptFailed, AttemptStarted, Decided, Doubt, Event, Handle, How, PersonAnswered, PersonAsked, RunEdited,
+    ScopeEntered, StepHeld, StepSucceeded, TimerSet, UndoBegan, UndoFailed, UndoReason, UndoStarted,
+};
 use crate::hold::{Choice, HoldReason};
 use crate::outcome::FailureKind;
 use crate::path::Path;

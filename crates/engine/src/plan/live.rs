@@ -72,12 +72,7 @@ impl Planner {
     }
 
     /// What a postcondition sees that does not hold now; one that cannot be looked at does not hold either.
-    pub(super) fn denied(
-        &self,
-        about: About<'_>,
-        check: &Check,
-        callbacks: &mut dyn Callbacks,
-    ) -> Option<Evidence> {
+    pub(super) fn denied(&self, about: About<'_>, check: &Check, callbacks: &mut dyn Callbacks) -> Option<Evidence> {
         let evidence = |saw: &str| Some(Evidence { check: check.action.summary(), saw: saw.to_owned() });
         if let Err(failure) = self.admit(&check.action) {
             return evidence(&failure.message);

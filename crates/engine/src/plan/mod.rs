@@ -14,8 +14,8 @@ mod live;
 pub(crate) use host::question;
 
 use crate::shared::{EVALUATION_STACK_BYTES, lock};
-use piton_core::hole;
 use piton_core::event::Stored;
+use piton_core::hole;
 use piton_core::outcome::Failure;
 use piton_core::plan::{Entry, What};
 use piton_core::ports::{Cancel, Executor, Program, Unwind, Vault};

@@ -86,6 +86,32 @@ fn field_of<'v>(item: Value<'v>, field: &str, eval: &Evaluator<'v, '_, '_>) -> O
     }
 }
 
+/// The key of each item. Two equal ones are the author's mistake.
+fn keys<'v>(
+    items: &[Value<'v>],
+    key: Option<Value<'v>>,
+    eval: &mut Evaluator<'v, '_, '_>,
+) -> starlark::Result<Vec<String>> {
+    let planning = Session::of(eval)?.registry.planning.is_some();
+    let mut first: HashMap<String, usize> = HashMap::with_capacity(items.len());
+    let mut keys = Vec::with_capacity(items.len());
+    for (index, item) in items.iter().enumerate() {
+        let mut key = key_of(*item, index, key, eval)?;
+        if planning && hole::first(&key).is_some() && first.contains_key(&key) {
+            // What is not known yet may tell it from the others of this key.
+            key.push_str(&hole::mark(&format!("item {index}")));
+        }
+        if let Some(first) = first.insert(key.clone(), index) {
+            return Err(author(format!("two items of each() have the same key {key:?}"))
+                .label(format!("items {first} and {index}"))
+                .help("a key is a branch's identity across resumes; give key = lambda item: ... that tells them apart")
+                .raise());
+        }
+        keys.push(key);
+    }
+    Ok(keys)
+}
+
 /// The branch that stands for all of them, where it is not known yet what there will be: its key is a hole, too.
 fn template<'v>(
     items: &str,
@@ -177,21 +203,9 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
             return Ok(eval.heap().alloc(Hole::parse(&format!("results of {name:?}"))));
         }
         let items = list(items, "items")?;
-        let mut first: HashMap<String, usize> = HashMap::new();
+        let keys = keys(&items, key, eval)?;
         let mut branches = Vec::with_capacity(items.len());
-        for (index, item) in items.iter().enumerate() {
-            let mut key = key_of(*item, index, key, eval)?;
-            let unknown = session.registry.planning.is_some() && hole::first(&key).is_some();
-            if unknown && first.contains_key(&key) {
-                // What is not known yet may tell it from the others of this key.
-                key.push_str(&hole::mark(&format!("item {index}")));
-            }
-            if let Some(first) = first.insert(key.clone(), index) {
-                return Err(author(format!("two items of each() have the same key {key:?}"))
-                    .label(format!("items {first} and {index}"))
-                    .help("a key is a branch's identity across resumes; give key = lambda item: ... that tells them apart")
-                    .raise());
-            }
+        for (index, (item, key)) in items.iter().zip(keys).enumerate() {
             let item = encode(*item, &format!("items[{index}]"), session.registry, eval.heap())?;
             branches.push(Branch { key, call: with(item) });
         }

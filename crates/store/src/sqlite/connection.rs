@@ -13,7 +13,8 @@ use crate::home::Home;
 use crate::lock as file_lock;
 use piton_core::ports::{StoreError, StoreErrorKind};
 use rusqlite::{Connection, OpenFlags};
-use rustix::fs::FlockOperation;
+use rustix::fs::{Access, FlockOperation};
+use rustix::io::Errno;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,8 +25,15 @@ const STATEMENTS: usize = 64;
 
 /// Opens the database, making or migrating it if need be.
 pub(crate) fn open(home: &Home) -> Result<Connection, StoreError> {
-    let connection = connect(home).map_err(|fault| fault.into_error("open the store"))?;
-    if needs_preparing(&connection).map_err(|fault| fault.into_error("open the store"))? {
+    let cannot = |fault: Fault| {
+        // SQLite's word for it depends on which of its files it needs first.
+        match rustix::fs::access(home.path(), Access::WRITE_OK) {
+            Err(error @ Errno::ROFS) => from_io("open the store in", home.path(), error.into()),
+            _ => fault.into_error("open the store"),
+        }
+    };
+    let connection = connect(home).map_err(cannot)?;
+    if needs_preparing(&connection).map_err(cannot)? {
         prepare(home, &connection)?;
     }
     Ok(connection)
