@@ -16,6 +16,7 @@ use super::platforms::{Platforms, SCHEMA};
 use super::{Demo, PART_LIMIT, Result};
 
 /// Supervisors and watchdogs that have nothing left to do go away by themselves within this time.
+const RUNBOOK: &str = "examples/move-classic/move.star";
 const SETTLE: Duration = Duration::from_secs(3);
 
 /// How often a life is asked whether it waits for an answer.
@@ -111,10 +112,24 @@ impl<'a> Piton<'a> {
         })
     }
 
+    /// Writes the move's plan down; how many steps it has.
+    pub(super) fn plan(&self) -> Result<u64> {
+        let plan = self.plan_file();
+        let mut words = vec!["plan", RUNBOOK, "-o", &plan];
+        words.extend(self.arguments.iter().map(String::as_str));
+        self.succeed(&words)?;
+        let plan: serde_json::Value = serde_json::from_slice(&std::fs::read(&plan)?)?;
+        let entries = plan["entries"].as_array().ok_or("the plan has no entries")?;
+        Ok(entries.iter().filter(|entry| entry["what"].get("step").is_some()).count() as u64)
+    }
+
+    fn plan_file(&self) -> String {
+        self.demo.folder.join("plan.json").display().to_string()
+    }
+
+    /// Runs what was planned; the parameters are the plan's.
     pub(super) fn run(&self) -> Result<Engine> {
-        let mut words = vec!["run".to_owned(), "examples/move-classic/move.star".to_owned()];
-        words.extend(self.arguments.iter().cloned());
-        self.start(&words, "run.log")
+        self.start(&["run", RUNBOOK, "--plan", &self.plan_file()].map(str::to_owned), "run.log")
     }
 
     pub(super) fn resume(&self) -> Result<Engine> {
@@ -132,7 +147,7 @@ impl<'a> Piton<'a> {
     /// One life of an engine: of a new run, or of the last one resumed. Ends when the engine does, or when it waits for
     /// an answer.
     pub(super) fn live(&self, resumed: bool) -> Result<()> {
-        let mut words = if resumed { vec!["resume", "@last"] } else { vec!["run", "examples/move-classic/move.star"] };
+        let mut words = if resumed { vec!["resume", "@last"] } else { vec!["run", RUNBOOK] };
         if !resumed {
             words.extend(self.arguments.iter().map(String::as_str));
         }

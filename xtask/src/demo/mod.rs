@@ -152,7 +152,9 @@ impl Demo {
 
     /// Starts the move, kills the engine while tables are loaded, resumes, and kills it again inside the window.
     fn run_with_two_kills(&self, piton: &Piton) -> Result<()> {
-        self.say("piton run examples/move-classic/move.star");
+        self.say("piton plan examples/move-classic/move.star -o plan.json");
+        let steps = piton.plan()?;
+        self.say(&format!("piton run examples/move-classic/move.star --plan plan.json, which has {steps} steps"));
         let mut engine = piton.run()?;
         let mut loads = 0;
         engine.wait_for_line(self, "tables are loaded", |line| {
