@@ -156,3 +156,51 @@ def cut():
              = help: the window goes back when its budget cannot be kept: give undo=, or move it behind the commit point"#]],
     );
 }
+
+#[test]
+fn a_comparison_that_can_never_hold_is_told() {
+    check(
+        r#"
+Mode = enum("fast", "careful")
+
+def main(mode: Mode = Mode("fast"), other: str = "x"):
+    if mode == "fast":
+        noop()
+    if mode.value == "fats" or mode.value in ["careful", "slow"]:
+        noop()
+    if mode.value != "never" or other == "fats" or mode == Mode("fast"):
+        noop()
+    if mode.value == "fast" and mode.value not in ("careful",):
+        noop()
+
+def twice(mode: Mode):
+    mode = mode.value
+    if mode == "fast":
+        noop()
+"#,
+        expect![[r#"
+            warning: this comparison with "fast" never holds
+             ┌─ main.star:4:16
+            4│     if mode == "fast":
+             │                ^^^^^^
+             = help: `mode` is a value of Mode, not a text: compare mode.value, or with Mode("fast")
+
+            warning: this comparison with "fats" never holds
+             ┌─ main.star:6:22
+            6│     if mode.value == "fats" or mode.value in ["careful", "slow"]:
+             │                      ^^^^^^
+             = help: `mode` is one of fast, careful
+
+            warning: this comparison with "slow" never holds
+             ┌─ main.star:6:58
+            6│     if mode.value == "fats" or mode.value in ["careful", "slow"]:
+             │                                                          ^^^^^^
+             = help: `mode` is one of fast, careful
+
+            warning: this comparison with "never" always holds
+             ┌─ main.star:8:22
+            8│     if mode.value != "never" or other == "fats" or mode == Mode("fast"):
+             │                      ^^^^^^^
+             = help: `mode` is one of fast, careful"#]],
+    );
+}

@@ -3,6 +3,7 @@
 //! Owns the static checks and the words for syntax errors. Never evaluates.
 
 mod calls;
+mod closed;
 mod keywords;
 mod lint;
 mod names;
@@ -42,6 +43,7 @@ pub(crate) fn file(
     names::check(&file, &mut found);
     reach::check(&file, &mut found);
     lint::check(&file, &mut found);
+    closed::check(&file, &mut found);
     let place = |diagnostic: &Diagnostic| diagnostic.place.as_ref().map(|place| (place.site.line, place.site.column));
     found.0.sort_by_key(place);
     (found, interface)
