@@ -20,7 +20,7 @@ struct Example {
     effects: fn(&Path) -> String,
 }
 
-const EXAMPLES: [Example; 3] = [
+const EXAMPLES: [Example; 4] = [
     Example {
         name: "rotate-logs",
         runbook: "rotate.star",
@@ -44,6 +44,13 @@ const EXAMPLES: [Example; 3] = [
         effects: |dir| common::files(&dir.join("svc")),
     },
     Example {
+        name: "backfill",
+        runbook: "backfill.star",
+        args: |dir| words(&["--batch", "40", "--db"], dir.join("shop.db")),
+        prepare: |dir| orders(dir, 100),
+        effects: |dir| common::tables(&dir.join("shop.db"), &["orders"]),
+    },
+    Example {
         name: "sqlite-migration",
         runbook: "migrate.star",
         args: |dir| words(&["--batch", "40", "--db"], dir.join("people.db")),
@@ -63,6 +70,18 @@ const EXAMPLES: [Example; 3] = [
         },
     },
 ];
+
+/// A shop's orders, of which the total is to be filled in.
+fn orders(dir: &Path, rows: u32) {
+    let db = rusqlite::Connection::open(dir.join("shop.db")).unwrap();
+    db.execute_batch(&format!(
+        "create table orders (id integer primary key, price_cents integer not null, quantity integer not null,
+                              total_cents integer, filled integer not null default 0);
+         with recursive n(i) as (select 1 union all select i + 1 from n where i < {rows})
+         insert into orders (id, price_cents, quantity) select 3 * i, 100 + i % 900, 1 + i % 5 from n;"
+    ))
+    .unwrap();
+}
 
 fn words(words: &[&str], path: std::path::PathBuf) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).chain([path.to_string_lossy().into_owned()]).collect()
@@ -105,6 +124,43 @@ fn every_example_ends_the_same_when_killed_after_any_event() {
             world.nothing_runs_twice();
         }
     }
+}
+
+/// The long one, killed at 99 %: it goes on where it was, does nothing twice, and needs no more memory at its end.
+#[test]
+fn a_backfill_killed_near_its_end_goes_on_from_there() {
+    const ROWS: u32 = 100_000;
+    const BATCHES: u32 = 1000;
+    let one = EXAMPLES.iter().find(|one| one.name == "backfill").unwrap();
+    let world = World::new();
+    common::copy(&example(one.name), &world.dir.join("runbook"));
+    orders(&world.dir, ROWS);
+    let args = words(&["run", "runbook/backfill.star", "--batch", "100", "--db"], world.dir.join("shop.db"));
+    let mut engine = world.spawn(&args, None);
+    let nearly = format!("Batch {} ", BATCHES * 99 / 100);
+    let start = std::time::Instant::now();
+    while !world.words().contains(&nearly) {
+        assert!(start.elapsed() < common::PATIENCE, "{}", world.words());
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let peak = common::peak_mib(engine.id());
+    engine.kill().unwrap();
+    engine.wait().unwrap();
+    let done = filled(&world);
+    assert!(done >= i64::from(ROWS) * 98 / 100, "{done} rows were filled when it was killed");
+    world.resume_to_end();
+    assert_eq!((filled(&world), world.show().unwrap()["value"].as_i64()), (i64::from(ROWS), Some(i64::from(BATCHES))));
+    assert!(peak < 128, "{peak} MiB");
+}
+
+/// Rows that were filled exactly once, with the right total.
+fn filled(world: &World) -> i64 {
+    let db = rusqlite::Connection::open(world.dir.join("shop.db")).unwrap();
+    let count = |condition: &str| -> i64 {
+        db.query_row(&format!("select count(*) from orders where {condition}"), [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(count("filled > 1 or total_cents <> price_cents * quantity"), 0, "filled twice, or wrongly");
+    count("filled = 1")
 }
 
 #[test]

@@ -200,3 +200,10 @@ pub(crate) fn copy(from: &Path, to: &Path) {
         }
     }
 }
+
+/// Peak memory of a process that runs, MiB.
+pub(crate) fn peak_mib(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() / 1024
+}
