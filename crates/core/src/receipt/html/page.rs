@@ -8,7 +8,8 @@ use super::super::limits::MAX_ENVELOPE_BYTES;
 use super::super::markdown::counts;
 use super::super::statement::*;
 use super::super::time::human;
-use super::markup::{Markup, code};
+use super::markup::{Markup, code, words};
+use super::spans::Spans;
 use super::timeline::{moment, timeline};
 use super::tree::Tree;
 use super::{sections, steps};
@@ -29,7 +30,7 @@ const STYLE: &str = include_str!("style.css");
 /// The page of a statement and the envelope that signs it.
 pub fn html(statement: &Statement, envelope: &Envelope) -> Result<String, ReceiptError> {
     let told = &statement.predicate;
-    let tree = Tree::of(told);
+    let (tree, spans) = (Tree::of(told), Spans::of(told));
     let mut page = Markup::new();
     head(&mut page, told);
     page.raw("<body>\n<main>\n");
@@ -37,13 +38,13 @@ pub fn html(statement: &Statement, envelope: &Envelope) -> Result<String, Receip
     attention(&mut page, told);
     sections::given(&mut page, told);
     if !told.steps.is_empty() {
-        timeline(&mut page, told, &tree);
+        timeline(&mut page, told, &tree, &spans);
     }
     sections::windows(&mut page, told);
     sections::people(&mut page, told);
     sections::holds(&mut page, told);
     sections::undos(&mut page, told);
-    steps::steps(&mut page, told, &tree);
+    steps::steps(&mut page, told, &tree, &spans);
     sections::values(&mut page, told);
     engines(&mut page, told);
     verification(&mut page, told, envelope);
@@ -146,64 +147,34 @@ fn summary(page: &mut Markup, told: &Predicate) {
 /// What an auditor looks for first: where the run did not simply go as written.
 fn attention(page: &mut Markup, told: &Predicate) {
     let mut items: Vec<Markup> = Vec::new();
-    let mut add = |write: &dyn Fn(&mut Markup)| {
-        let mut item = Markup::new();
-        write(&mut item);
-        items.push(item);
-    };
     if let Some(rehearsal) = &told.run.rehearsal {
-        add(&|item| {
-            item.raw("A rehearsal (").code(rehearsal).raw(") on stand-in systems: nothing real was changed.");
-        });
+        let mut item = Markup::new();
+        item.raw("A rehearsal (").code(rehearsal).raw(") on stand-in systems: nothing real was changed.");
+        items.push(item);
     }
     if told.run.finished.is_none() {
-        add(&|item| {
-            item.raw("The run has not ended: this is how it stood at its last record.");
-        });
+        items.push(words("The run has not ended: this is how it stood at its last record."));
     }
-    for person in &told.people {
-        let (name, rest) = match person.did {
-            Did::ChoseWaive => ("Waived", ""),
-            Did::ChoseDepart => ("Departed from the plan", ""),
-            Did::ChoseDone => ("Taken as done on a person's word", ""),
-            Did::ChoseNotDone => ("Taken as not done on a person's word", ""),
-            Did::ChoseKeep => ("Kept although the runbook now asks for something else", ""),
-            Did::Rejected => ("Rejected", ""),
-            Did::AskedAbort => ("Aborted", "the run"),
-            _ => continue,
-        };
-        add(&|item| {
-            item.raw("<strong>").raw(name).raw("</strong>: ");
-            match &person.path {
-                Some(path) => item.code(path.as_str()),
-                None => item.raw(rest),
-            };
-            item.raw(", by ").code(&person.who.to_string());
-            if let Some(why) = &person.why {
-                item.raw(": ").code(why);
-            }
-        });
-    }
-    for undo in &told.undos {
-        add(&|item| undone(item, undo));
-    }
+    items.extend(told.people.iter().filter_map(decided));
+    items.extend(told.undos.iter().map(undone));
     for window in told.windows.iter().filter(|window| window.within_budget == Some(false)) {
-        add(&|item| {
-            item.raw("<strong>Over budget</strong>: the window ").code(window.path.as_str());
-        });
+        let mut item = Markup::new();
+        item.raw("<strong>Over budget</strong>: the window ").code(window.path.as_str());
+        items.push(item);
     }
-    let caught: usize = told.caught.iter().map(|caught| caught.failures.len()).sum();
-    if caught > 0 {
-        add(&|item| {
-            item.raw("Failures that the runbook caught: ").number(caught as u64);
-        });
-    }
-    if told.counts.take_overs > 0 {
-        add(&|item| {
-            item.raw("Engines that died with a window open: ").number(told.counts.take_overs);
-        });
-    }
-    page.raw("<section class=\"attention\"><h2 id=\"attention\">Out of the ordinary</h2>\n");
+    let mut count = |what: &'static str, number: u64| {
+        if number > 0 {
+            let mut item = Markup::new();
+            item.raw(what).raw(": ").number(number);
+            items.push(item);
+        }
+    };
+    count("Failures that the runbook caught", told.caught.iter().map(|caught| caught.failures.len() as u64).sum());
+    let others = told.engines.iter().filter(|engine| engine.reason == Attach::Resumed).count();
+    count("Engines that ended before the run did, so that another went on", others as u64);
+    count("Engines that died in an open window, whose watchdog took over", told.counts.take_overs);
+    page.raw(if items.is_empty() { "<section class=\"attention none\">" } else { "<section class=\"attention\">" });
+    page.raw("<h2 id=\"attention\">Out of the ordinary</h2>\n");
     if items.is_empty() {
         page.raw("<p>Nothing: no step was waived or taken back, no window went over its budget.</p></section>\n");
         return;
@@ -215,7 +186,33 @@ fn attention(page: &mut Markup, told: &Predicate) {
     page.raw("</ul></section>\n");
 }
 
-fn undone(item: &mut Markup, undo: &UndoTold) {
+/// A decision that changed what the run did, beside what the runbook says.
+fn decided(person: &PersonTold) -> Option<Markup> {
+    let name = match person.did {
+        Did::ChoseWaive => "Waived",
+        Did::ChoseDepart => "Departed from the plan",
+        Did::ChoseDone => "Taken as done on a person's word",
+        Did::ChoseNotDone => "Taken as not done on a person's word",
+        Did::ChoseKeep => "Kept although the runbook now asks for something else",
+        Did::Rejected => "Rejected",
+        Did::AskedAbort => "Aborted",
+        _ => return None,
+    };
+    let mut item = Markup::new();
+    item.raw("<strong>").raw(name).raw("</strong>: ");
+    match &person.path {
+        Some(path) => item.code(path.as_str()),
+        None => item.raw("the run"),
+    };
+    item.raw(", by ").code(&person.who.to_string());
+    if let Some(why) = &person.why {
+        item.raw(": ").code(why);
+    }
+    Some(item)
+}
+
+fn undone(undo: &UndoTold) -> Markup {
+    let mut item = Markup::new();
     item.raw("<strong>Taken back</strong>: ");
     match undo.scope.is_root() {
         true => item.raw("the whole run"),
@@ -233,6 +230,7 @@ fn undone(item: &mut Markup, undo: &UndoTold) {
     if undo.finished_at.is_none() {
         item.raw("; <strong>not finished</strong>");
     }
+    item
 }
 
 fn engines(page: &mut Markup, told: &Predicate) {
@@ -249,7 +247,7 @@ fn engines(page: &mut Markup, told: &Predicate) {
         let piton = engine.piton.as_deref().unwrap_or_default();
         let mut why = Markup::new();
         why.raw(reason);
-        vec![super::markup::words(&moment(engine.at)), why, process, code(&by), code(piton)]
+        vec![words(&moment(engine.at)), why, process, code(&by), code(piton)]
     };
     let rows: Vec<_> = told.engines.iter().map(row).collect();
     page.table(&["When (UTC)", "Did", "Which", "Told by", "Piton"], &rows);

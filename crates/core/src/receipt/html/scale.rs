@@ -7,8 +7,10 @@
 pub(super) const WIDTH: i64 = 7100;
 /// Width of a stretch without work that is drawn short.
 const SHORT: i64 = 460;
-/// A stretch without work is drawn short where it would take more than this share of the picture, percent.
-const LONG_PERCENT: i128 = 12;
+/// A stretch without work is drawn short where it would take more than this share of the rest, percent.
+const LONG_PERCENT: i128 = 30;
+/// At most so many are drawn short.
+const MAX_SHORT: usize = 6;
 /// About so many labels.
 const LABELS: i128 = 8;
 /// Labels stand at least so far apart.
@@ -52,19 +54,15 @@ impl Scale {
     /// Of everything between `from` and `to`; `work`: when something was being done.
     pub(super) fn new(from: i64, to: i64, work: Vec<Stretch>) -> Self {
         let to = to.max(from);
-        let whole = length(from, to);
-        let mut shorts: Vec<Stretch> = Vec::new();
+        let mut idle: Vec<Stretch> = Vec::new();
         let mut at = from;
         for (begin, end) in union(work).into_iter().chain([(to, to)]) {
-            if length(at, begin) * 100 > whole * LONG_PERCENT {
-                shorts.push((at, begin));
+            if begin > at {
+                idle.push((at, begin));
             }
             at = at.max(end);
         }
-        // Where nothing at all was done there is nothing to make room for.
-        if shorts == [(from, to)] {
-            shorts.clear();
-        }
+        let shorts = long(idle, length(from, to));
         let mut edges: Vec<(i64, i64, bool)> = Vec::new();
         let mut at = from;
         for (begin, end) in shorts {
@@ -119,6 +117,27 @@ impl Scale {
         }
         labels
     }
+}
+
+/// Those that take too much of what is not drawn short, the longest first, since each changes the share of the others.
+fn long(mut idle: Vec<Stretch>, whole: i128) -> Vec<Stretch> {
+    idle.sort_by_key(|(from, to)| (std::cmp::Reverse(length(*from, *to)), *from));
+    let mut left = whole;
+    let mut shorts = Vec::new();
+    for (from, to) in idle.into_iter().take(MAX_SHORT) {
+        let own = length(from, to);
+        if own * 100 <= left * LONG_PERCENT {
+            break;
+        }
+        left -= own;
+        shorts.push((from, to));
+    }
+    // Where nothing at all was done there is nothing to make room for.
+    if left == 0 {
+        shorts.clear();
+    }
+    shorts.sort_unstable();
+    shorts
 }
 
 fn placed(edges: &[(i64, i64, bool)]) -> Vec<Piece> {
@@ -182,6 +201,14 @@ mod tests {
         assert_eq!(scale.x(60 * SECOND), 2213);
         assert_eq!(scale.x(14 * hour), 2213 + SHORT);
         assert_eq!(scale.x(14 * hour + 120 * SECOND), WIDTH);
+    }
+
+    #[test]
+    fn a_minute_beside_a_night_is_drawn_short_too_where_the_work_took_a_second() {
+        let (minute, night) = (60 * SECOND, 36_000 * SECOND);
+        let scale = Scale::new(0, night + minute, vec![(0, SECOND), (SECOND + minute, 2 * SECOND + minute)]);
+        assert_eq!(scale.shorts().count(), 2);
+        assert_eq!(scale.x(SECOND), (WIDTH - 2 * SHORT) / 2);
     }
 
     #[test]

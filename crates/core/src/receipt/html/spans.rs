@@ -153,7 +153,12 @@ fn of_step(step: &StepTold, last: Instant, end_of_life: &dyn Fn(Instant) -> Inst
         };
         match (attempt.began_at, attempt.ended_at) {
             (Some(began), Some(end)) => spans.push(span(look, began, end)),
-            (Some(began), None) => spans.push(span(look, began, end_of_life(began))),
+            (Some(began), None) => {
+                // Nobody saw its end: at the latest with its engine's, or when someone said what became of the step.
+                let known = step.ended_at.filter(|end| *end >= began);
+                let end = end_of_life(began);
+                spans.push(span(look, began, known.map_or(end, |known| known.min(end))));
+            }
             // A read has no intent: its own measure says when it began.
             (None, Some(end)) => {
                 let took = if look == worked { step.took_us.unwrap_or(0) } else { 0 };

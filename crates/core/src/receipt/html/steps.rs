@@ -6,7 +6,8 @@ use super::super::markdown::how;
 use super::super::statement::*;
 use super::super::time::{Instant, human};
 use super::markup::Markup;
-use super::timeline::{anchor, moment};
+use super::spans::Spans;
+use super::timeline::moment;
 use super::tree::{Tree, is_notable};
 
 /// Scopes with at most so many steps are one table; larger ones have a group for each scope in them.
@@ -16,7 +17,7 @@ const MAX_UNFOLDED: usize = 120;
 /// Steps beside each other in one table; more get a group for each so many.
 const MAX_BESIDE: usize = 100;
 
-pub(super) fn steps(page: &mut Markup, told: &Predicate, tree: &Tree) {
+pub(super) fn steps(page: &mut Markup, told: &Predicate, tree: &Tree, spans: &Spans) {
     if told.steps.is_empty() {
         return;
     }
@@ -28,12 +29,13 @@ pub(super) fn steps(page: &mut Markup, told: &Predicate, tree: &Tree) {
         );
         page.raw("click, and in print.</p>\n");
     }
-    Groups { told, tree, unfolded }.inside(page, 0);
+    Groups { told, tree, spans, unfolded }.inside(page, 0);
 }
 
 struct Groups<'a> {
     told: &'a Predicate,
     tree: &'a Tree,
+    spans: &'a Spans,
     unfolded: bool,
 }
 
@@ -75,16 +77,13 @@ impl Groups<'_> {
     fn group(&self, page: &mut Markup, at: usize) {
         let node = &self.tree.nodes[at];
         let open = self.unfolded || node.notable;
-        page.raw("<details class=\"group\" id=\"");
-        anchor(page, node);
-        page.raw(if open { "\" open><summary>" } else { "\"><summary>" });
+        page.raw(if open { "<details class=\"group\" open><summary>" } else { "<details class=\"group\"><summary>" });
         page.clipped(&node.name, 200).raw(" <span class=\"muted\">");
         page.number(node.steps).raw(if node.steps == 1 { " step" } else { " steps" });
         let rows = self.tree.rows(&[at]);
-        let from = rows.iter().map(|row| self.told.steps[*row].started_at).min();
-        let to = rows.iter().filter_map(|row| self.told.steps[*row].ended_at).max();
-        if let (Some(from), Some(to)) = (from, to) {
-            page.raw(", ").text(&human(u64::try_from(i128::from(to.0) - i128::from(from.0)).unwrap_or(0)));
+        let spans = || rows.iter().flat_map(|row| &self.spans.steps[*row]);
+        if let (Some(from), Some(to)) = (spans().map(|span| span.from).min(), spans().map(|span| span.to).max()) {
+            page.raw(", ").text(&human(to.abs_diff(from)));
         }
         page.raw("</span></summary>\n");
         if node.steps <= MAX_TABLE {
@@ -116,13 +115,16 @@ impl Groups<'_> {
     fn row(&self, page: &mut Markup, row: usize, step: &StepTold, name: &str) {
         let number = row as u64 + 1;
         page.raw("<tr id=\"step-").number(number).raw("\"><td>").number(number).raw("</td><td><b>");
-        page.clipped(name, 300).raw("</b>");
-        // A step that only repeats its action says nothing more.
-        if let Some(action) = &step.action {
-            page.raw("<p>").code(action).raw("</p>");
-        }
-        if let Some(outcome) = &step.outcome {
-            page.raw("<p><i>gave</i> ").code(outcome).raw("</p>");
+        page.clipped(name, 300).raw("</b> <span class=\"muted\">").clipped(&step.at, 120).raw("</span>");
+        if step.action.is_some() || step.outcome.is_some() {
+            page.raw("<p>");
+            if let Some(action) = &step.action {
+                page.code(action).raw(" ");
+            }
+            if let Some(outcome) = &step.outcome {
+                page.raw("<i>gave</i> ").code(outcome);
+            }
+            page.raw("</p>");
         }
         if let Some(evidence) = &step.evidence {
             page.raw("<p class=\"saw\"><i>ensures</i> ").code(&evidence.check).raw(" <i>saw</i> ");
@@ -141,7 +143,7 @@ impl Groups<'_> {
             }
             page.raw("</p>");
         }
-        page.raw("<p class=\"muted\">").clipped(&step.at, 120).raw("</p></td><td>");
+        page.raw("</td><td>");
         page.raw("<span class=\"how ").raw(mood(step)).raw("\">").words(how(step).trim_matches('*')).raw("</span>");
         if step.attempts.len() > 1 {
             page.raw("<p class=\"muted\">").number(step.attempts.len() as u64).raw(" attempts</p>");

@@ -26,17 +26,19 @@ const MIN_BAR: i64 = 20;
 /// Bars of one kind nearer than this are drawn as one.
 const MERGE: i64 = 5;
 /// Width of labels, in halves of a character.
-const LABEL_HALVES: usize = 62;
+const LABEL_HALVES: usize = 84;
 
-pub(super) fn timeline(page: &mut Markup, told: &Predicate, tree: &Tree) {
-    let spans = Spans::of(told);
+pub(super) fn timeline(page: &mut Markup, told: &Predicate, tree: &Tree, spans: &Spans) {
     let work = spans.steps.iter().flatten().filter(|span| span.look.is_work()).map(|span| (span.from, span.to));
-    let scale = Scale::new(spans.from, spans.to, work.collect());
+    // What a window waits for is a part of its budget: it is drawn at its length, too.
+    let end = |window: &WindowTold| window.closed_at.unwrap_or(told.run.last_at).0;
+    let windows = told.windows.iter().map(|window| (window.opened_at.0, end(window)));
+    let scale = Scale::new(spans.from, spans.to, work.chain(windows).collect());
     let lines = tree.lines(MAX_LINES);
-    let mut picture = Picture { told, tree, spans: &spans, scale: &scale, looks: BTreeSet::new(), svg: Markup::new() };
+    let mut picture = Picture { told, tree, spans, scale: &scale, looks: BTreeSet::new(), svg: Markup::new() };
     let height = picture.draw(&lines);
     page.heading("timeline", "Timeline");
-    page.raw("<p class=\"muted\">From ").text(&moment(Instant(spans.from))).raw(" UTC, ");
+    page.raw("<p class=\"muted lead\">From ").text(&moment(Instant(spans.from))).raw(" UTC, ");
     page.text(&human(spans.to.abs_diff(spans.from)));
     page.raw(" in all.");
     if scale.shorts().next().is_some() {
@@ -153,9 +155,14 @@ impl Picture<'_> {
     }
 
     fn axis(&mut self, bottom: i64) {
+        let mut before = String::new();
         for (x, since) in self.scale.labels() {
             self.upright("grid", LEFT + x, TOP - 140, bottom);
-            self.words("tick", LEFT + x + 20, TOP - 160, &brief(since));
+            let label = brief(since);
+            if label != before {
+                self.words("tick", LEFT + x + 20, TOP - 160, &label);
+                before = label;
+            }
         }
         self.svg.raw("\n");
     }
@@ -228,8 +235,8 @@ impl Picture<'_> {
         else {
             return;
         };
-        self.svg.raw("<a href=\"#");
-        anchor(&mut self.svg, first);
+        let top = rows.first().map_or(0, |row| *row as u64 + 1);
+        self.svg.raw("<a href=\"#step-").number(top);
         self.svg.raw("\"><title>").clipped(first.path.as_str(), 300);
         if line.nodes.len() > 1 {
             self.svg.raw(" to ").clipped(last.path.as_str(), 300);
@@ -288,14 +295,6 @@ impl Picture<'_> {
             self.svg.raw("</g>\n");
         }
     }
-}
-
-/// Where in the page a line's steps stand.
-pub(super) fn anchor(out: &mut Markup, node: &Node) {
-    match node.rows.last() {
-        Some(row) if node.children.is_empty() => out.raw("step-").number(*row as u64 + 1),
-        _ => out.raw("in-").text(&crate::digest::Digest::of_bytes(node.path.as_str().as_bytes()).short()),
-    };
 }
 
 /// Places that touch as one, so that a line has no more bars than places.

@@ -6,6 +6,10 @@ use super::super::statement::*;
 use crate::path::Path;
 use std::collections::{HashMap, HashSet};
 
+/// Lines that the children of one scope share, where they do not fit each on its own; fewer say too little.
+const MIN_PARTS: usize = 5;
+const MAX_PARTS: usize = 20;
+
 pub(super) struct Node {
     pub(super) path: Path,
     /// The last name, as the author wrote it.
@@ -120,16 +124,32 @@ impl Tree {
             }
             level = next;
         }
+        let shared = self.shared(&opened, most - used);
         let mut lines = Vec::new();
         let mut open: Vec<(usize, usize)> = top.iter().rev().map(|at| (*at, 0)).collect();
         while let Some((at, depth)) = open.pop() {
+            let in_parts = shared.filter(|(node, _)| *node == at).map(|(_, parts)| parts);
             let opened = opened.contains(&at);
-            lines.push(Line { nodes: vec![at], depth, opened });
-            if opened {
-                open.extend(self.nodes[at].children.iter().rev().map(|child| (*child, depth + 1)));
+            lines.push(Line { nodes: vec![at], depth, opened: opened || in_parts.is_some() });
+            let children = &self.nodes[at].children;
+            if let Some(parts) = in_parts {
+                let parts = children.chunks(children.len().div_ceil(parts));
+                lines.extend(parts.map(|nodes| Line { nodes: nodes.to_vec(), depth: depth + 1, opened: false }));
+            } else if opened {
+                open.extend(children.iter().rev().map(|child| (*child, depth + 1)));
             }
         }
         lines
+    }
+
+    /// The largest scope that stayed folded, and how many lines its children share: so that a run that is mostly one
+    /// `each` shows more than one bar.
+    fn shared(&self, opened: &HashSet<usize>, left: usize) -> Option<(usize, usize)> {
+        let seen = |at: &usize| self.nodes[*at].parent.is_some_and(|parent| opened.contains(&parent));
+        let folded = (1..self.nodes.len()).filter(|at| seen(at) && !opened.contains(at));
+        let largest = folded.max_by_key(|at| (self.nodes[*at].children.len(), std::cmp::Reverse(*at)))?;
+        let enough = left >= MIN_PARTS && self.nodes[largest].children.len() > MIN_PARTS;
+        enough.then_some((largest, left.min(MAX_PARTS)))
     }
 }
 
