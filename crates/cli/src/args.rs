@@ -54,7 +54,7 @@ enum Command {
     Logs(LogsArgs),
     /// Write a run's signed receipt
     Receipt(ReceiptArgs),
-    /// Verify a receipt, offline
+    /// Verify a receipt, or the page that carries it, offline
     Verify(VerifyArgs),
     /// Print a shell's completion script
     Completions { shell: clap_complete::Shell },
@@ -221,7 +221,11 @@ pub(crate) struct LogsArgs {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ReceiptFormat {
+    /// The signed receipt
     Json,
+    /// A page that carries the signed receipt and shows what it says
+    Html,
+    /// A reading aid, not signed
     Md,
 }
 
@@ -232,10 +236,14 @@ pub(crate) struct ReceiptArgs {
     pub(crate) format: ReceiptFormat,
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Hand the chain head to an outside record: a line at the end of FILE, or a POST to an http(s) URL
+    #[arg(long, value_name = "FILE|URL")]
+    pub(crate) anchor: Option<String>,
 }
 
 #[derive(Args)]
 pub(crate) struct VerifyArgs {
+    /// A receipt: the JSON, or the HTML page that carries it
     pub(crate) receipt: PathBuf,
     /// The public key that you trust
     #[arg(long, value_name = "PUB")]

@@ -87,6 +87,8 @@ kinds! {
     BadKey = "P0030", Wrong;
     /// A receipt cannot be made.
     NoReceipt = "P0031", Wrong;
+    /// The outside record of chain heads did not take this one.
+    NotAnchored = "P0033", Failed;
 
     /// A bug in Piton.
     Bug = "P0070", Bug;

@@ -218,7 +218,7 @@ fn never_sent(error: &ureq::Error) -> bool {
     }
 }
 
-fn said(error: &ureq::Error) -> String {
+pub(crate) fn said(error: &ureq::Error) -> String {
     match error {
         ureq::Error::Io(error) => error.to_string(),
         ureq::Error::Timeout(_) => "the server did not answer in time".to_owned(),
@@ -227,7 +227,7 @@ fn said(error: &ureq::Error) -> String {
 }
 
 /// The public roots, or those of the file that `SSL_CERT_FILE` names, as other programs do.
-fn tls() -> Result<TlsConfig, Failure> {
+pub(crate) fn tls() -> Result<TlsConfig, Failure> {
     let Some(path) = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()) else {
         return Ok(TlsConfig::default());
     };

@@ -22,6 +22,9 @@ pub mod process;
 mod query;
 mod sql;
 
+// Outside any run.
+mod post;
+
 // What several of them need.
 mod db;
 mod linux;
@@ -30,4 +33,5 @@ mod text;
 
 pub use executors::Executors;
 pub use files::forget;
+pub use post::{PostError, post_json};
 pub use vault::{MAX_SECRET_BYTES, MIN_SECRET_BYTES, Vault};

@@ -27,6 +27,7 @@ pub(crate) mod docs;
 pub(crate) mod plan;
 
 // What commands share.
+mod anchor;
 mod call;
 mod edited;
 mod fields;

@@ -3,14 +3,16 @@
 //! Owns where it is written, and the store's public key beside the journal. What it says is a pure function of the
 //! journal, in `core`.
 
+use super::anchor;
 use crate::args::{ReceiptArgs, ReceiptFormat};
 use crate::error::{CliError, Kind};
 use crate::exit::Exit;
 use crate::print;
 use crate::ui::text::shell_word;
 use crate::wire::Wire;
-use piton_core::ports::Store as _;
-use piton_core::receipt::{SigningKey, Statement, markdown};
+use piton_core::ports::{Clock as _, Store as _};
+use piton_core::receipt::time::Instant;
+use piton_core::receipt::{PublicKey, SigningKey, Statement, html, markdown};
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -19,29 +21,51 @@ use std::path::{Path, PathBuf};
 const PUBLIC_KEY: &str = "signing.pub";
 
 pub(crate) fn run(args: ReceiptArgs) -> Result<Exit, CliError> {
+    let place = args.anchor.as_deref().map(anchor::Place::parse).transpose()?;
     let wire = Wire::open()?;
     let run = wire.store.find(&args.run)?.id;
     let sealed = wire.sealed(&run)?;
     let statement = Statement::from_journal(&sealed)?;
+    let key = SigningKey::from_seed(&wire.store.signing_key_seed()?);
     let bytes = match args.format {
-        ReceiptFormat::Json => {
-            let key = SigningKey::from_seed(&wire.store.signing_key_seed()?);
-            write(&wire.home.join(PUBLIC_KEY), key.public().pem().as_bytes())?;
-            statement.sign(&key)?
-        }
+        ReceiptFormat::Json => statement.sign(&key)?,
+        ReceiptFormat::Html => html(&statement, &statement.seal(&key)?)?.into_bytes(),
         ReceiptFormat::Md => markdown(&statement).into_bytes(),
     };
-    let Some(file) = args.output else {
-        print::out_bytes(&bytes);
-        return Ok(Exit::Done);
-    };
-    write(&file, &bytes)?;
-    print::line(&format!("the receipt of run {run} is in {}", file.display()));
-    if args.format == ReceiptFormat::Json {
-        let key = shell_word(&wire.home.join(PUBLIC_KEY).to_string_lossy());
-        print::line(&format!("verify it: piton verify {} --key {key}", shell_word(&file.to_string_lossy())));
+    if args.format != ReceiptFormat::Md || place.is_some() {
+        write(&wire.home.join(PUBLIC_KEY), key.public().pem().as_bytes())?;
+    }
+    match &args.output {
+        Some(file) => {
+            write(file, &bytes)?;
+            print::line(&format!("the receipt of run {run} is in {}", file.display()));
+            if args.format != ReceiptFormat::Md {
+                let key = shell_word(&wire.home.join(PUBLIC_KEY).to_string_lossy());
+                print::line(&format!("verify it: piton verify {} --key {key}", shell_word(&file.to_string_lossy())));
+            }
+        }
+        None => print::out_bytes(&bytes),
+    }
+    if let Some(place) = place {
+        hand_over(&wire, &statement, key.public(), &place)?;
+        let said = format!("its chain head is anchored: {place}");
+        // Standard output may be the receipt itself.
+        if args.output.is_some() { print::line(&said) } else { print::note(&said) }
     }
     Ok(Exit::Done)
+}
+
+fn hand_over(wire: &Wire, statement: &Statement, key: PublicKey, place: &anchor::Place) -> Result<(), CliError> {
+    let chain = &statement.predicate.chain;
+    let at = Instant(wire.clock.now().wall_us);
+    let line = anchor::Line {
+        run: statement.predicate.run.id.clone(),
+        head: chain.head,
+        records: chain.records,
+        key: key.id(),
+        at,
+    };
+    place.take(&line)
 }
 
 /// Writes the file whole or not at all.

@@ -7,7 +7,7 @@ use crate::error::{CliError, Kind};
 use crate::exit::Exit;
 use crate::print;
 use crate::ui::text::{count, printable};
-use piton_core::receipt::{Finding, PublicKey, Report, Statement, verify};
+use piton_core::receipt::{Finding, PublicKey, Report, Statement, is_page, verify, verify_page};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -20,7 +20,8 @@ const MAX_KEY_BYTES: u64 = 64 * 1024;
 pub(crate) fn run(args: VerifyArgs) -> Result<Exit, CliError> {
     let bytes = read(&args.receipt, MAX_BYTES)?;
     let key = args.key.as_deref().map(trusted).transpose()?;
-    let report = verify(&bytes, key.as_ref());
+    let check = if is_page(&bytes) { verify_page } else { verify };
+    let report = check(&bytes, key.as_ref());
     print::out(&text(&report, key.is_some()));
     Ok(if report.is_valid() { Exit::Done } else { Exit::Failed })
 }

@@ -123,7 +123,7 @@ fn summary(page: &mut String, told: &Predicate) {
     }
 }
 
-fn counts(counts: &Counts) -> String {
+pub(super) fn counts(counts: &Counts) -> String {
     let mut parts = vec![format!("{} of {} done", counts.done, counts.steps)];
     for (count, word) in [
         (counts.already_true, "already true"),
@@ -185,7 +185,7 @@ fn windows(page: &mut String, told: &Predicate) {
     table(page, "Windows", &columns, rows.collect());
 }
 
-fn did(did: Did) -> &'static str {
+pub(super) fn did(did: Did) -> &'static str {
     match did {
         Did::Approved => "approved",
         Did::Rejected => "rejected",
@@ -293,7 +293,7 @@ fn undos(page: &mut String, told: &Predicate) {
     }
 }
 
-fn how(step: &StepTold) -> String {
+pub(super) fn how(step: &StepTold) -> String {
     let word = match step.status {
         StepStatus::Done => match step.how {
             Some(How::Performed) | None => "done",

@@ -441,9 +441,14 @@ impl Statement {
         Ok(serde_json::to_vec(self)?)
     }
 
-    /// The receipt: this statement in a signed envelope.
+    /// This statement in a signed envelope.
+    pub fn seal(&self, key: &SigningKey) -> Result<Envelope, ReceiptError> {
+        Ok(Envelope::seal(&self.to_json()?, key))
+    }
+
+    /// The receipt: the bytes of the signed envelope.
     pub fn sign(&self, key: &SigningKey) -> Result<Vec<u8>, ReceiptError> {
-        let bytes = Envelope::seal(&self.to_json()?, key).to_bytes()?;
+        let bytes = self.seal(key)?.to_bytes()?;
         let limit = super::limits::MAX_ENVELOPE_BYTES;
         if bytes.len() > limit {
             return Err(ReceiptError::TooLarge { bytes: bytes.len(), limit });

@@ -27,9 +27,12 @@ pub enum Part {
     Statement,
     /// What the journal says can have happened.
     Rules,
+    /// A page shows what the receipt that it carries says, and nothing else.
+    Page,
 }
 
 impl Part {
+    /// Of every receipt; a page has one more.
     pub const ALL: [Self; 5] = [Self::Form, Self::Signature, Self::Chain, Self::Statement, Self::Rules];
 
     pub fn word(self) -> &'static str {
@@ -39,6 +42,7 @@ impl Part {
             Self::Chain => "chain",
             Self::Statement => "statement",
             Self::Rules => "rules",
+            Self::Page => "page",
         }
     }
 }
@@ -77,7 +81,7 @@ pub struct Report {
 
 impl Report {
     pub fn is_valid(&self) -> bool {
-        self.checks.len() == Part::ALL.len()
+        self.checks.len() >= Part::ALL.len()
             && self.checks.iter().all(|check| matches!(check.finding, Finding::Holds(_)))
     }
 
@@ -95,6 +99,19 @@ impl Report {
 
     fn add(&mut self, part: Part, finding: Finding) {
         self.checks.push(Check { part, finding });
+    }
+
+    /// Of a page without a receipt in it.
+    pub(super) fn of_no_receipt(why: &str) -> Self {
+        let mut report = Self { checks: Vec::new(), signed_by: Vec::new(), statement: None };
+        report.add(Part::Form, Finding::Fails(vec![why.to_owned()]));
+        report.skip_rest().with_page(Finding::NotChecked)
+    }
+
+    /// The receipt was found in a page, of which this was found.
+    pub(super) fn with_page(mut self, finding: Finding) -> Self {
+        self.add(Part::Page, finding);
+        self
     }
 
     fn skip_rest(mut self) -> Self {

@@ -335,7 +335,10 @@ proptest! {
         for check in &report.checks {
             prop_assert!(check.part == Part::Rules || matches!(check.finding, Finding::Holds(_)), "{:?}", check);
         }
-        prop_assert!(!markdown(report.statement.as_ref().unwrap()).is_empty());
+        let statement = report.statement.unwrap();
+        prop_assert!(!markdown(&statement).is_empty());
+        let page = html(&statement, &statement.seal(&key()).unwrap()).unwrap();
+        prop_assert!(page.ends_with("</html>\n"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The receipt, tested: what it tells, what verification notices, what it survives.
 
 mod hostile;
+mod html;
 mod journal_rules;
 mod page;
 mod recorded;
