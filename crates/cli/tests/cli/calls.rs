@@ -185,7 +185,7 @@ fn help_and_version_are_no_errors() {
       watch        Follow a run from another terminal
       logs         Print a run's events, or a step's output
       receipt      Write a run's signed receipt
-      verify       Verify a receipt, offline
+      verify       Verify a receipt, or the page that carries it, offline
       completions  Print a shell's completion script
 
     Options:
