@@ -54,7 +54,7 @@ enum Command {
     Logs(LogsArgs),
     /// Write a run's signed receipt
     Receipt(ReceiptArgs),
-    /// Verify a receipt, or the page that carries it, offline
+    /// Verify a receipt, offline
     Verify(VerifyArgs),
     /// Print a shell's completion script
     Completions { shell: clap_complete::Shell },

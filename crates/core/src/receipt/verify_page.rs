@@ -44,8 +44,8 @@ fn compare(page: &str, rendered: Option<String>) -> Finding {
     match html::form_of(page) {
         Some(form) if form != FORM && page.starts_with(OPENS_WITH) => {
             return fails(format!(
-                "it is a page of form {form}, and this version of Piton renders form {FORM}: the receipt that it carries \
-                 is sound, and whether the page shows what it says, only the version that wrote it can tell"
+                "it is a page of form {form}, and this version of Piton renders form {FORM}: the receipt that it \
+                 carries is sound, and whether the page shows what it says, only the version that wrote it can tell"
             ));
         }
         _ => {}

@@ -106,6 +106,12 @@ impl Spans {
             told.steps.iter().map(|step| of_step(step, told.run.last_at, &end_of_life)).collect();
         let index: HashMap<(&Path, u32), usize> =
             told.steps.iter().enumerate().map(|(at, step)| ((&step.path, step.generation), at)).collect();
+        let mut held: HashMap<&Path, Vec<Instant>> = HashMap::new();
+        for hold in &told.holds {
+            if let Some(path) = &hold.path {
+                held.entry(path).or_default().push(hold.at);
+            }
+        }
         for undone in told.undos.iter().flat_map(|undo| &undo.steps) {
             let Some(at) = index.get(&(&undone.path, undone.generation)) else { continue };
             let ends = undone.attempts.iter().skip(1).map(|attempt| attempt.began_at);
@@ -113,6 +119,9 @@ impl Spans {
                 let Some(began) = attempt.began_at else { continue };
                 let look = if attempt.failure.is_some() { Look::Failed } else { Look::TakingBack };
                 let end = next.or(undone.ended_at).unwrap_or_else(|| end_of_life(began));
+                // The statement does not say when an undo failed; where it held then, it had.
+                let hold = held.get(&undone.path).and_then(|holds| holds.iter().find(|at| **at >= began));
+                let end = hold.map_or(end, |at| end.min(*at));
                 steps[*at].push(span(look, began, end));
             }
         }
@@ -218,4 +227,72 @@ fn lives(told: &Predicate) -> Vec<Life> {
         .zip(ends)
         .map(|(engine, end)| Life { from: engine.at, to: end.max(engine.at), reason: engine.reason })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::Statement;
+    use super::*;
+    use crate::fixture::{Log, a_full_life, path};
+
+    fn told(log: &Log) -> Predicate {
+        Statement::from_journal(&log.sealed).unwrap().predicate
+    }
+
+    /// The spans of a step's first generation, with their lengths in milliseconds.
+    fn of(told: &Predicate, at: &str) -> Vec<(Look, i64)> {
+        let row = told.steps.iter().position(|step| step.path == path(at)).unwrap();
+        Spans::of(told).steps[row].iter().map(|span| (span.look, (span.to - span.from) / 1000)).collect()
+    }
+
+    #[test]
+    fn every_attempt_has_its_span_and_so_has_what_came_between() {
+        let told = told(&a_full_life());
+        use Look::*;
+        for (at, spans) in [
+            ("Discover/a", vec![(Work, 100)]),
+            ("Discover/tables", vec![(Work, 0)]),
+            ("Discover/flaky", vec![(Failed, 10), (Work, 100)]),
+            ("Discover/again", vec![(Failed, 40), (Work, 100)]),
+            ("waived", vec![(Failed, 10), (Person, 10)]),
+            // Nobody saw its end; someone said what it was.
+            ("said", vec![(Interrupted, 30), (Person, 10)]),
+            ("Copy/b", vec![(Undone, 100), (Failed, 20), (Failed, 20), (TakingBack, 10), (Person, 10)]),
+            ("ticket", vec![(Person, 20)]),
+            ("soak", vec![(Timer, 1010)]),
+            ("w/switch", vec![(Failed, 20), (TakingBack, 10)]),
+        ] {
+            assert_eq!(of(&told, at), spans, "{at}");
+        }
+    }
+
+    #[test]
+    fn a_read_begins_as_long_before_its_end_as_it_took() {
+        let mut log = Log::new();
+        log.wait_ms(500).read("a");
+        let mut told = told(&log);
+        told.steps[0].took_us = Some(300_000);
+        assert_eq!(of(&told, "a"), [(Look::Work, 300)]);
+    }
+
+    #[test]
+    fn an_engines_life_ends_with_the_last_record_before_the_next_one() {
+        let mut log = Log::new();
+        log.start("a").wait_ms(3000).crash(Attach::TookOver).fail("a");
+        let told = told(&log);
+        let lives = Spans::of(&told).lives;
+        assert_eq!(lives.iter().map(|life| life.reason).collect::<Vec<_>>(), [Attach::Started, Attach::TookOver]);
+        assert_eq!((lives[0].to.0 - lives[0].from.0, lives[1].from.0 - lives[0].to.0), (10_000, 3_010_000));
+        assert_eq!(lives[1].to, told.run.last_at);
+    }
+
+    #[test]
+    fn a_hold_that_nobody_decided_lasts_to_the_end_or_until_another_engine_goes_on() {
+        let mut log = Log::new();
+        log.start("a").hold_failed("a").wait_ms(990);
+        log.done("b");
+        assert_eq!(of(&told(&log), "a"), [(Look::Failed, 10), (Look::Person, 1100)]);
+        log.crash(Attach::Resumed).wait_ms(500).done("c");
+        assert_eq!(of(&told(&log), "a"), [(Look::Failed, 10), (Look::Person, 1110)]);
+    }
 }

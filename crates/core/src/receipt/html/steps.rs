@@ -100,7 +100,10 @@ impl Groups<'_> {
         if rows.is_empty() {
             return;
         }
-        page.raw("<table class=\"steps\"><thead><tr><th scope=\"col\">#</th><th scope=\"col\">Step</th>");
+        page.raw(
+            "<table class=\"steps\"><colgroup><col class=\"n\"><col><col class=\"h\"><col class=\"t\"></colgroup>",
+        );
+        page.raw("<thead><tr><th scope=\"col\">#</th><th scope=\"col\">Step</th>");
         page.raw("<th scope=\"col\">How</th><th scope=\"col\">Time</th></tr></thead>\n<tbody>\n");
         let scope = self.tree.nodes[scope].path.as_str();
         for row in rows {

@@ -1,7 +1,7 @@
 //! The timeline: a run as a picture, bars over time.
 //!
-//! Owns the drawing (inline SVG, whole numbers only). However long a run was, the picture has at most `MAX_LINES` lines,
-//! and a line has no more bars than places. Never decides what happened when (see `spans`).
+//! Owns the drawing (inline SVG, whole numbers only). However long a run was, the picture has at most `MAX_LINES`
+//! lines, and a line has no more bars than places. Never decides what happened when (see `spans`).
 
 use super::super::statement::*;
 use super::super::time::{Instant, human};

@@ -162,3 +162,51 @@ pub(super) struct Line {
     /// Its children have lines of their own.
     pub(super) opened: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::Statement;
+    use super::*;
+    use crate::fixture::Log;
+
+    /// The lines as text: indented names, `+` where opened.
+    fn lines(log: &Log, most: usize) -> Vec<String> {
+        let tree = Tree::of(&Statement::from_journal(&log.sealed).unwrap().predicate);
+        let name = |line: &Line| {
+            let names: Vec<&str> = line.nodes.iter().map(|at| tree.nodes[*at].name.as_str()).collect();
+            let ends =
+                if names.len() > 1 { format!("{}..{}", names[0], names[names.len() - 1]) } else { names[0].into() };
+            format!("{}{}{ends}", " ".repeat(line.depth), if line.opened { "+" } else { "" })
+        };
+        tree.lines(most).iter().map(name).collect()
+    }
+
+    #[test]
+    fn windows_open_first_then_scopes_with_few_children_in_the_order_of_the_run() {
+        let mut log = Log::new();
+        log.done("a/1").done("a/2").done("a/3").done("b/1").done("b/2").open_window("w");
+        log.done("w/1").done("w/2").done("w/3").close_window("w", false);
+        assert_eq!(lines(&log, 3), ["a", "b", "w"]);
+        assert_eq!(lines(&log, 6), ["a", "b", "+w", " 1", " 2", " 3"]);
+        assert_eq!(lines(&log, 8), ["a", "+b", " 1", " 2", "+w", " 1", " 2", " 3"]);
+        assert_eq!(lines(&log, 11).len(), 11);
+    }
+
+    #[test]
+    fn the_largest_folded_scope_shares_what_lines_are_left() {
+        let mut log = Log::new();
+        for item in 0..30 {
+            log.done(&format!("each/{item}/x"));
+        }
+        log.done("end");
+        assert_eq!(lines(&log, 6), ["each", "end"], "four lines would say too little");
+        let five = ["+each", " 0..5", " 6..11", " 12..17", " 18..23", " 24..29", "end"];
+        assert_eq!(lines(&log, 7), five);
+        assert_eq!(lines(&log, 31).len(), 2 + 15, "two for each");
+        let mut flat = Log::new();
+        for step in 0..9 {
+            flat.done(&format!("s{step}"));
+        }
+        assert_eq!(lines(&flat, 4), ["s0..s2", "s3..s5", "s6..s8"]);
+    }
+}

@@ -1,7 +1,7 @@
 //! Recorded receipts: what was valid stays valid, and other implementations agree.
 //!
-//! `receipt-v1.json` is the receipt of a whole life as version 1 of the predicate tells it, `receipt-v1.md` its page in Markdown,
-//! `receipt-v1.html` its page in HTML, form 1.
+//! `receipt-v1.json` is the receipt of a whole life as version 1 of the predicate tells it, `receipt-v1.md` its page in
+//! Markdown, `receipt-v1.html` its page in HTML, form 1.
 //! If a change of ours makes them differ, receipts that people hold become invalid: give the predicate a new type
 //! instead, and keep telling version 1 as it was. `dsse-other.json` was written by PyPI `securesystemslib` 1.6.
 
