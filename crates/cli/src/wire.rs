@@ -5,6 +5,7 @@
 use crate::error::{CliError, Kind};
 use crate::project::{self, Snapshot, SourceFile};
 use crate::survival::Survival;
+use crate::ui::story::Story;
 use crate::world::{SystemClock, WatchdogProcesses};
 use piton_core::event::{FORMAT, RunStarted};
 use piton_core::ids::RunId;
@@ -105,6 +106,16 @@ impl Wire {
             ControlFlow::Continue(())
         })?;
         Ok(state)
+    }
+
+    /// A run as it is told, its state with it, read from its journal.
+    pub(crate) fn story(&self, run: &RunId) -> Result<Story, CliError> {
+        let mut story = Story::default();
+        self.records(run, &mut Chain::default(), |record| {
+            story.apply(&record);
+            ControlFlow::Continue(())
+        })?;
+        Ok(story)
     }
 
     /// Hands on what a run's journal says after where the chain stands, one record after the other, each checked. A

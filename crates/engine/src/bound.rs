@@ -5,7 +5,7 @@
 
 use crate::plan::{NoPlan, Oracle, Planning, entries};
 use crate::shared::Shared;
-use crate::step::{About, open};
+use crate::step::About;
 use piton_core::event::Stored;
 use piton_core::hold::HoldReason;
 use piton_core::plan::{Asked, Bound, Departure, Entry, Step as Planned};
@@ -30,9 +30,9 @@ pub struct Approved {
 struct Journaled(HashMap<Path, (Digest, Stored<Outcome>)>);
 
 impl Oracle for Journaled {
-    fn known(&self, path: &Path, fingerprint: Digest) -> Option<Arc<Outcome>> {
+    fn known(&self, path: &Path, fingerprint: Digest) -> Option<Stored<Outcome>> {
         let (known, outcome) = self.0.get(path)?;
-        if *known == fingerprint { open(outcome).ok() } else { None }
+        (*known == fingerprint).then(|| outcome.clone())
     }
 }
 
@@ -49,7 +49,7 @@ enum Standing {
 fn standing(step: Option<&Step>) -> Standing {
     match step.map(|step| &step.phase) {
         None | Some(Phase::Undone) => Standing::New,
-        Some(Phase::Held(HoldReason::Departed { .. })) => Standing::Held,
+        Some(Phase::Held(reason)) if matches!(**reason, HoldReason::Departed { .. }) => Standing::Held,
         Some(_) => Standing::Allowed,
     }
 }

@@ -100,7 +100,7 @@ impl Shared {
         scope: &Arc<Scope>,
         request: &StepRequest,
         callbacks: &mut dyn Callbacks,
-    ) -> Result<Arc<Outcome>, Unwind> {
+    ) -> Result<Stored<Outcome>, Unwind> {
         let about = About {
             scope,
             path: &request.path,
@@ -114,9 +114,10 @@ impl Shared {
             let now_us = self.journal.now().wall_us;
             match self.journal.with(|state| decide_at(state, scope, about.path, about.fingerprint, now_us)) {
                 Decision::Answer(outcome) => {
+                    self.answered.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                     // Perhaps a sibling's, as with `env`, and not durable yet.
                     self.journal.depend_on_all();
-                    return open(&outcome);
+                    return Ok(outcome);
                 }
                 Decision::Begin { generation, attempt, tries, untouched } => {
                     self.keep_to_plan(about, &request.action, || request.action.summary())?;
@@ -209,14 +210,6 @@ impl Shared {
         }
         Ok(())
     }
-}
-
-/// Reads an outcome back from the journal.
-pub(crate) fn open(outcome: &Stored<Outcome>) -> Result<Arc<Outcome>, Unwind> {
-    outcome
-        .open()
-        .map(Arc::new)
-        .map_err(|error| Unwind::Broken(format!("an outcome in the journal cannot be read: {error}")))
 }
 
 pub(crate) fn interrupted() -> Failure {

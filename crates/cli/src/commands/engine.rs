@@ -7,6 +7,7 @@ use crate::error::{CliError, Kind};
 use crate::exit::Exit;
 use crate::survival::ACCEPT_VARIABLE;
 use crate::ui::Screen;
+use crate::ui::story::Story;
 use crate::wire::Wire;
 use crate::world;
 use piton_core::event::{Attach, RunStarted};
@@ -30,6 +31,8 @@ pub(crate) struct Driven {
     pub(crate) by: Option<Actor>,
     pub(crate) program: Arc<Runbook>,
     pub(crate) root: PathBuf,
+    /// What was read of its journal already.
+    pub(crate) known: Option<Story>,
     pub(crate) start: Option<RunStarted>,
     pub(crate) waiting: Waiting,
 }
@@ -51,15 +54,23 @@ pub(crate) fn run(run: &str) -> Result<Exit, CliError> {
     let run = wire.store.find(run)?.id;
     let lease = take_lease(&wire, &run)?;
     // What is open must be finished or taken back, here as anywhere.
-    let open = wire.state(&run)?.open_window().is_some();
+    let story = wire.story(&run)?;
+    let open = story.state.open_window().is_some();
     wire.survival.accept(open);
-    drive_existing(&wire, lease, Attach::Resumed, None, Waiting::Leaves, Arc::new(Screen::plain()))
+    let attach = Attach::Resumed;
+    drive_existing(&wire, lease, attach, None, Some(story), Waiting::Leaves, Arc::new(Screen::plain()))
 }
 
-/// Drives an existing run in the foreground of this process.
-pub(crate) fn drive_foreground(wire: &Wire, run: &RunId, by: Option<Actor>, json: bool) -> Result<Exit, CliError> {
+/// Drives an existing run in the foreground of this process. `known`: its story, as far as it has been read.
+pub(crate) fn drive_foreground(
+    wire: &Wire,
+    run: &RunId,
+    by: Option<Actor>,
+    known: Option<Story>,
+    json: bool,
+) -> Result<Exit, CliError> {
     let lease = take_lease(wire, run)?;
-    drive_existing(wire, lease, Attach::Resumed, by, Waiting::Stays, Arc::new(Screen::foreground(json)))
+    drive_existing(wire, lease, Attach::Resumed, by, known, Waiting::Stays, Arc::new(Screen::foreground(json)))
 }
 
 pub(crate) fn drive_existing(
@@ -67,6 +78,7 @@ pub(crate) fn drive_existing(
     lease: Box<dyn Lease>,
     attach: Attach,
     by: Option<Actor>,
+    known: Option<Story>,
     waiting: Waiting,
     screen: Arc<Screen>,
 ) -> Result<Exit, CliError> {
@@ -74,7 +86,7 @@ pub(crate) fn drive_existing(
     let started = wire.started(&run)?;
     let program = wire.program_of(&run, &started)?;
     let root = PathBuf::from(&started.runbook.root);
-    drive(wire, Driven { run, lease, attach, by, program, root, start: None, waiting }, screen)
+    drive(wire, Driven { run, lease, attach, by, program, root, known, start: None, waiting }, screen)
 }
 
 /// Makes a new run's first records and lets go of it.
@@ -96,6 +108,7 @@ pub(crate) fn announce(
         by: Some(by),
         piton: world::VERSION.to_owned(),
         run_dir: wire.store.run_dir(&run),
+        known: None,
         start: Some(start),
         options: wire.options(&run, &program)?,
     })?;
@@ -115,9 +128,14 @@ pub(crate) fn take_lease(wire: &Wire, run: &RunId) -> Result<Box<dyn Lease>, Cli
 
 /// Drives a run until it ends, holds, or a signal ends this process.
 pub(crate) fn drive(wire: &Wire, driven: Driven, screen: Arc<Screen>) -> Result<Exit, CliError> {
-    let Driven { run, lease, attach, by, program, root, start, waiting } = driven;
+    let Driven { run, lease, attach, by, program, root, known, start, waiting } = driven;
     let leave_when_waiting = waiting == Waiting::Leaves;
     let ports = wire.ports(&run, &root, screen.clone())?;
+    // Steps are cloned, their texts and outcomes shared: reading the journal a second time would cost far more.
+    let state = known.as_ref().map(|story| story.state.clone());
+    if let Some(story) = known {
+        screen.remember(story);
+    }
     let engine = Engine::attach(Drive {
         ports,
         program: program.clone(),
@@ -127,6 +145,7 @@ pub(crate) fn drive(wire: &Wire, driven: Driven, screen: Arc<Screen>) -> Result<
         by: by.clone(),
         piton: world::VERSION.to_owned(),
         run_dir: wire.store.run_dir(&run),
+        known: state,
         start,
         options: Options { leave_when_waiting, ..wire.options(&run, &program)? },
     })?;

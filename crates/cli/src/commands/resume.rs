@@ -21,7 +21,8 @@ pub(crate) fn run(args: ResumeArgs) -> Result<Exit, CliError> {
     let mut wire = Wire::open()?;
     let found = wire.store.find(&args.run)?;
     let run = found.id;
-    let state = wire.state(&run)?;
+    let story = wire.story(&run)?;
+    let state = &story.state;
     if state.status().is_final() && state.undoing.is_none() {
         // Its engine may have been killed between its last record and this.
         if let LeaseOutcome::Held(_lease) = wire.store.lease(&run, &world::engine_id(&*wire.clock))? {
@@ -33,7 +34,7 @@ pub(crate) fn run(args: ResumeArgs) -> Result<Exit, CliError> {
     let by = world::actor(args.actor.as_deref());
     let decision = Decision { by: by.clone(), saw: state.head, why: args.reason.clone() };
     // All of them are looked at before the first is sent.
-    let messages = messages(&args, &state, run.short())?;
+    let messages = messages(&args, state, run.short())?;
     let driven = post::is_driven(&wire, &run)?;
     if driven && messages.is_empty() {
         return Err(CliError::new(Kind::RunBusy, format!("an engine drives run {run} already"))
@@ -41,12 +42,10 @@ pub(crate) fn run(args: ResumeArgs) -> Result<Exit, CliError> {
     }
     if !driven {
         wire.survival.accept(args.accept);
-        wire.survival.check(&*wire.program_of(&run, &wire.started(&run)?)?, Some(&state))?;
+        wire.survival.check(&*wire.program_of(&run, &wire.started(&run)?)?, Some(state))?;
         wire.survival.accept(state.open_window().is_some());
     }
-    let mut reader = Reader::after(&wire, &run, &state);
-    // The engine makes a state of its own, and a run may have a hundred thousand steps.
-    drop(state);
+    let mut reader = Reader::after(&wire, &run, state);
     let mut last = None;
     for message in &messages {
         last = Some(post::post(&wire, &run, &decision, message)?);
@@ -63,7 +62,7 @@ pub(crate) fn run(args: ResumeArgs) -> Result<Exit, CliError> {
         crate::print::line(&format!("run {run} goes on in the background; follow it: piton watch {}", run.short()));
         return Ok(Exit::Done);
     }
-    engine::drive_foreground(&wire, &run, Some(by), args.json)
+    engine::drive_foreground(&wire, &run, Some(by), Some(story), args.json)
 }
 
 fn messages(args: &ResumeArgs, state: &RunState, run: &str) -> Result<Vec<InboxMessage>, CliError> {

@@ -104,6 +104,7 @@ fn start_run(
         by: Some(by),
         program,
         root,
+        known: None,
         start: Some(start),
         waiting: Waiting::Stays,
     };

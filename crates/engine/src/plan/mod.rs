@@ -14,6 +14,7 @@ mod live;
 pub(crate) use host::question;
 
 use crate::shared::{EVALUATION_STACK_BYTES, lock};
+use piton_core::event::Stored;
 use piton_core::hole;
 use piton_core::outcome::Failure;
 use piton_core::plan::{Entry, What};
@@ -29,7 +30,7 @@ use std::sync::{Arc, Mutex};
 /// What is known already: a run's journal, where one is planned on.
 pub trait Oracle: Send + Sync {
     /// The outcome of the step with this path and fingerprint.
-    fn known(&self, path: &Path, fingerprint: Digest) -> Option<Arc<Outcome>>;
+    fn known(&self, path: &Path, fingerprint: Digest) -> Option<Stored<Outcome>>;
 }
 
 /// Before any run.
@@ -37,7 +38,7 @@ pub trait Oracle: Send + Sync {
 pub struct NothingKnown;
 
 impl Oracle for NothingKnown {
-    fn known(&self, _: &Path, _: Digest) -> Option<Arc<Outcome>> {
+    fn known(&self, _: &Path, _: Digest) -> Option<Stored<Outcome>> {
         None
     }
 }
@@ -105,7 +106,7 @@ struct Planner {
     /// Of each branch that is being evaluated, and of the run itself, by path.
     tracks: Mutex<HashMap<Path, Track>>,
     /// Environment variables, read once a plan as they are read once a run.
-    variables: Mutex<HashMap<Path, Arc<Outcome>>>,
+    variables: Mutex<HashMap<Path, Stored<Outcome>>>,
     looks: AtomicU32,
     threads: AtomicUsize,
 }
