@@ -122,6 +122,11 @@ impl Engine {
         Control { shared: self.shared.clone() }
     }
 
+    /// Lets go of the run, once its life has ended and what belongs to it is tidied up: whoever shows it may live longer.
+    pub fn give_back(&self) {
+        self.shared.journal.give_back();
+    }
+
     /// Drives the run until it ends, holds, or waits and was told to leave then.
     pub fn run(&self) -> End {
         let shared = &*self.shared;

@@ -156,6 +156,8 @@ pub(crate) fn drive(wire: &Wire, driven: Driven, screen: Arc<Screen>) -> Result<
     // The engine still holds the lease.
     let keeps_files = engine.control().with_state(|state| state.keeps_files);
     let cleared = if keeps_files { leftovers::clear(wire, &run) } else { Ok(()) };
+    // Told before the process ends: whoever lists runs need not look who still lives.
+    engine.give_back();
     screen.end(&run, &end);
     if let piton_engine::End::Broken(why) = end {
         return Err(piton_engine::Broken(why).into());
