@@ -34,9 +34,9 @@ demo: packages ## move a live database, with two kills, and reconcile
 	$(CARGO) build --release --locked -p piton-cli -p piton-testkit -p xtask --bins
 	PITON_DEMO_BINARIES=target/release target/release/xtask demo
 
-bench: packages ## speed, each figure beside what it is compared to
+bench: packages ## speed, each figure beside what it is compared to (ROW=word: only rows named so)
 	$(CARGO) build --release --locked -p piton-cli -p xtask --bins
-	target/release/xtask bench
+	target/release/xtask bench $(ROW)
 
 clean: ## remove what was built
 	$(CARGO) clean

@@ -1,14 +1,20 @@
 //! `make bench`: speed, each figure beside what it is compared to, measured in turns in one run.
 //!
+//! `xtask bench WORD` measures only the rows whose name contains the word.
+//!
 //! Owns the figures, their goals and `target/bench.json`. Machines are noisy: pairs are interleaved and the median
 //! ratio counts. Never a test: a slow machine fails nothing but the figure.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it prints its figures")]
 
+mod parked;
+
+use piton_core::ports::Store as _;
+use piton_store::SqliteStore;
 use serde::Serialize;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -39,8 +45,8 @@ struct Bench {
     homes: std::cell::Cell<u32>,
 }
 
-pub(crate) fn run() -> ExitCode {
-    match measure() {
+pub(crate) fn run(word: &str) -> ExitCode {
+    match measure(word) {
         Ok(figures) => report(&figures),
         Err(error) => {
             eprintln!("the benchmark could not be run: {error}");
@@ -64,7 +70,30 @@ fn report(figures: &[Figure]) -> ExitCode {
     if figures.iter().all(|figure| figure.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn measure() -> io::Result<Vec<Figure>> {
+/// Rows that are measured together, by what their names say.
+type Rows = (&'static [&'static str], fn(&Bench) -> io::Result<Vec<Figure>>);
+
+const ROWS: &[Rows] = &[
+    (&["piton --version"], |bench| Ok(vec![bench.version()?])),
+    (&["1,000 sequential durable no-op steps"], |bench| Ok(vec![bench.sequential()?])),
+    (&["1,000 no-op steps on 64 branches"], |bench| Ok(vec![bench.branches()?])),
+    (&["10,000 branches, whole run"], |bench| Ok(vec![bench.many_branches()?])),
+    (&["200 sh(\"true\") steps"], |bench| Ok(vec![bench.shells()?])),
+    (
+        &[
+            "make-100k, wall time",
+            "make-100k, peak memory",
+            "make-100k, steps of its second half",
+            "resume-100k, wall time",
+            "resume-100k, peak memory",
+        ],
+        Bench::large,
+    ),
+    (&["piton runs, 10,000 parked", "piton runs --json, 10,000 parked"], Bench::parked),
+    (&["plan of 5,000 steps"], |bench| Ok(vec![bench.plan()?])),
+];
+
+fn measure(word: &str) -> io::Result<Vec<Figure>> {
     let own = std::env::current_exe()?;
     let piton = own.with_file_name("piton");
     // On the disk of the checkout, where a journal would be: a temporary directory may be memory.
@@ -73,16 +102,21 @@ fn measure() -> io::Result<Vec<Figure>> {
     fs::create_dir_all(&dir)?;
     fs::write(dir.join("bench.star"), RUNBOOK)?;
     let bench = Bench { piton, dir, homes: std::cell::Cell::new(0) };
-    let mut figures =
-        vec![bench.version()?, bench.sequential()?, bench.branches()?, bench.many_branches()?, bench.shells()?];
-    figures.extend(bench.large()?);
+    let mut figures = Vec::new();
+    for (names, rows) in ROWS {
+        if names.iter().any(|name| name.contains(word)) {
+            figures.extend(rows(&bench)?.into_iter().filter(|figure| figure.name.contains(word)));
+        }
+    }
     fs::remove_dir_all(&bench.dir)?;
     Ok(figures)
 }
 
 const RUNBOOK: &str = r#""""Steps that do nothing, to measure what a step costs."""
 
-def main(steps: int = 0, branches: int = 0, shells: int = 0, large: int = 0):
+def main(steps: int = 0, branches: int = 0, shells: int = 0, large: int = 0, writes: int = 0):
+    for i in range(writes):
+        step("write %d" % i, sh("touch part-%d" % i), undo = sh("rm part-%d" % i), repeatable = True)
     for i in range(steps):
         step("noop %d" % i, noop())
     if large:
@@ -114,10 +148,21 @@ const HOLDS: i32 = 1;
 /// Goals of resuming it, milliseconds and MiB.
 const RESUME_MS: f64 = 1500.0;
 const RESUME_MIB: f64 = 300.0;
+/// Steps late in a run may take this many times as long as early ones: what a busy machine makes of equal work.
+const GROWTH: f64 = 1.3;
+/// Steps of the plan that is made, none of which reads, and milliseconds in which it is to be made.
+const PLAN_STEPS: usize = 5000;
+const PLAN_MS: f64 = 500.0;
 /// How often the memory of a process is looked at; its peak so far is what the kernel tells.
 const LOOK_AT_MEMORY: Duration = Duration::from_millis(5);
 
 impl Bench {
+    fn command(&self, home: &Path, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.piton);
+        command.args(args).current_dir(&self.dir).env("PITON_HOME", home).stderr(Stdio::null());
+        command
+    }
+
     /// Wall time of a whole run.
     fn run(&self, flag: &str, count: u32) -> io::Result<Duration> {
         // A home of its own, removed at the end: ext4 searches long for an inode where many were deleted just before
@@ -203,28 +248,50 @@ impl Bench {
         let ms = |took: &Duration| took.as_secs_f64() * 1000.0;
         let resume_ms = median(resumed.iter().map(|(took, _)| ms(took)).collect());
         let resume_mib = median(resumed.iter().map(|(_, mib)| *mib).collect());
+        let (early, late) = halves(&home)?;
         let figure = |name, value: f64, unit, baseline: f64, goal, bound: bool| {
             let ratio = value / baseline;
             Figure { name, value, unit, baseline, ratio, goal, ok: !bound || ratio <= 1.0 }
         };
         Ok(vec![
             figure("make-100k, wall time", ms(&made), "ms", RESUME_MS, "works", false),
-            figure("make-100k, peak memory", made_mib, "MiB", RESUME_MIB, "works", false),
+            figure("make-100k, peak memory", made_mib, "MiB", RESUME_MIB, "at most 300 MiB", true),
+            figure(
+                "make-100k, steps of its second half",
+                late,
+                "ms",
+                early * GROWTH,
+                "no dearer than the first's",
+                true,
+            ),
             figure("resume-100k, wall time", resume_ms, "ms", RESUME_MS, "at most 1,500 ms", true),
             figure("resume-100k, peak memory", resume_mib, "MiB", RESUME_MIB, "at most 300 MiB", true),
         ])
     }
 
+    /// A plan of many steps that read nothing: what planning itself takes.
+    fn plan(&self) -> io::Result<Figure> {
+        let home = self.dir.join("home-plan");
+        let steps = PLAN_STEPS.to_string();
+        let mut took = Vec::new();
+        for _ in 0..ROUNDS {
+            let start = Instant::now();
+            let output = self.command(&home, &["plan", "bench.star", "--writes", &steps]).output()?;
+            took.push(start.elapsed().as_secs_f64() * 1000.0);
+            let told = String::from_utf8_lossy(&output.stdout).matches("write ").count();
+            if !output.status.success() || told < PLAN_STEPS {
+                return Err(io::Error::other(format!("piton plan: {}, {told} steps", output.status)));
+            }
+        }
+        let (name, value, baseline) = ("plan of 5,000 steps", median(took), PLAN_MS);
+        let ratio = value / baseline;
+        Ok(Figure { name, value, unit: "ms", baseline, ratio, goal: "under 500 ms", ok: ratio < 1.0 })
+    }
+
     /// Wall time and peak resident memory (MiB) of a command that ends with a hold.
-    fn measured(&self, home: &std::path::Path, args: &[&str]) -> io::Result<(Duration, f64)> {
+    fn measured(&self, home: &Path, args: &[&str]) -> io::Result<(Duration, f64)> {
         let start = Instant::now();
-        let mut child = Command::new(&self.piton)
-            .args(args)
-            .current_dir(&self.dir)
-            .env("PITON_HOME", home)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
+        let mut child = self.command(home, args).stdout(Stdio::null()).spawn()?;
         let status_file = format!("/proc/{}/status", child.id());
         let mut peak_kib = 0.0;
         let status = loop {
@@ -265,6 +332,22 @@ impl Bench {
             ok: value < 15.0,
         })
     }
+}
+
+/// Milliseconds in which a run's journal grew through a fifth of it, early and late in its life, each while all branches
+/// were under way.
+fn halves(home: &Path) -> io::Result<(f64, f64)> {
+    let store = SqliteStore::open(home).map_err(io::Error::other)?;
+    let run = store.find("@last").map_err(io::Error::other)?.id;
+    let mut at_us = Vec::new();
+    let read = store.read(&run, 0, &mut |record| {
+        at_us.push(record.at.wall_us);
+        std::ops::ControlFlow::Continue(())
+    });
+    read.map_err(io::Error::other)?;
+    let at = |percent: usize| at_us.get(at_us.len() * percent / 100).copied().unwrap_or_default();
+    let ms = |from, to| (at(to) - at(from)) as f64 / 1000.0;
+    Ok((ms(5, 25), ms(40, 60)))
 }
 
 fn bare_shells(count: u32) -> io::Result<Duration> {

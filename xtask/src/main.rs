@@ -7,7 +7,7 @@ mod demo;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo run -p xtask -- demo | crash-move [few] | bench";
+const USAGE: &str = "usage: cargo run -p xtask -- demo | crash-move [few] | bench [WORD]";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -15,7 +15,8 @@ fn main() -> ExitCode {
         ["demo"] => demo::main(),
         ["crash-move"] => demo::with_deaths(false),
         ["crash-move", "few"] => demo::with_deaths(true),
-        ["bench"] => bench::run(),
+        ["bench"] => bench::run(""),
+        ["bench", word] => bench::run(word),
         _ => {
             #[allow(clippy::print_stderr)]
             {

@@ -29,7 +29,7 @@ const LONG_FUNCTIONS: &[(&str, usize)] = &[
     ("crates/lang/src/builtins/reads.rs", 78),
     ("crates/lang/src/builtins/scopes.rs", 85),
     ("crates/lang/src/builtins/step.rs", 73),
-    ("crates/lang/src/values/outcome.rs", 114),
+    ("crates/lang/src/values/outcome.rs", 110),
 ];
 
 /// Which of our crates each may depend on. Development dependencies are free, but for `core`.
@@ -42,7 +42,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("piton-steps", &["piton-core"][..]),
         ("piton-cli", &["piton-core", "piton-lang", "piton-engine", "piton-steps", "piton-store"][..]),
         ("piton-testkit", &[][..]),
-        ("xtask", &["piton-testkit", "piton-core"][..]),
+        ("xtask", &["piton-testkit", "piton-core", "piton-store"][..]),
     ])
 }
 

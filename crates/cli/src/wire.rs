@@ -5,6 +5,7 @@
 use crate::error::{CliError, Kind};
 use crate::project::{self, Snapshot, SourceFile};
 use crate::survival::Survival;
+use crate::ui::story::Story;
 use crate::world::{SystemClock, WatchdogProcesses};
 use piton_core::event::{FORMAT, RunStarted, Runbook as Described};
 use piton_core::ids::RunId;
@@ -113,6 +114,22 @@ impl Wire {
         Ok(state)
     }
 
+    /// A run as it is told, its state with it, read from its journal.
+    pub(crate) fn story(&self, run: &RunId) -> Result<Story, CliError> {
+        let mut story = Story::default();
+        self.read_on(run, &mut story)?;
+        Ok(story)
+    }
+
+    /// What its journal has got since.
+    pub(crate) fn read_on(&self, run: &RunId, story: &mut Story) -> Result<(), CliError> {
+        let mut chain = Chain { seq: story.state.seq, head: story.state.head };
+        self.records(run, &mut chain, |record| {
+            story.apply(&record);
+            ControlFlow::Continue(())
+        })
+    }
+
     /// Hands on what a run's journal says after where the chain stands, one record after the other, each checked. A
     /// journal that a newer version of Piton wrote is refused: what that meant by an event is not guessed.
     pub(crate) fn records(
@@ -151,29 +168,6 @@ impl Wire {
         }
     }
 
-    /// What a run evaluates: its runbook as it was started, or last edited.
-    pub(crate) fn runbook(&self, run: &RunId) -> Result<Described, CliError> {
-        let mut current = self.started(run)?.runbook;
-        let mut unreadable = None;
-        self.store.read(run, 1, &mut |sealed| {
-            if !sealed.body.starts_with("{\"run_edited\"") {
-                return ControlFlow::Continue(());
-            }
-            match serde_json::from_str(&sealed.body) {
-                Ok(Event::RunEdited(edited)) => current = edited.runbook,
-                Ok(_) => {}
-                Err(error) => unreadable = Some(error),
-            }
-            ControlFlow::Continue(())
-        })?;
-        match unreadable {
-            None => Ok(current),
-            Some(error) => {
-                Err(CliError::new(Kind::StoreUnreadable, "an edit in the journal cannot be read").source(error))
-            }
-        }
-    }
-
     /// How a run was started.
     pub(crate) fn started(&self, run: &RunId) -> Result<RunStarted, CliError> {
         let mut first = None;
@@ -183,13 +177,14 @@ impl Wire {
         })?;
         match first {
             Some(Event::RunStarted(started)) => Ok(*started),
-            _ => Err(CliError::new(
-                Kind::RunEnded,
-                format!("run {run} was never started: its engine died before the first record"),
-            )
-            .hint("start the runbook again; nothing of this run was done")),
+            _ => Err(never_started(run)),
         }
     }
+}
+
+pub(crate) fn never_started(run: &RunId) -> CliError {
+    CliError::new(Kind::RunEnded, format!("run {run} was never started: its engine died before the first record"))
+        .hint("start the runbook again; nothing of this run was done")
 }
 
 /// What performs actions, with the vault that opens their secrets. `root`: the project's.

@@ -217,12 +217,15 @@ fn secret_values<'a>(values: &'a [Value], texts: &mut Vec<&'a Text>) {
             Value::Secret(text) => texts.push(text),
             Value::List(items) | Value::Tuple(items) => secret_values(items, texts),
             Value::Dict(items) => items.iter().for_each(|(_, v)| secret_values(std::slice::from_ref(v), texts)),
-            Value::Struct(fields) | Value::Record { fields, .. } => {
-                fields.iter().for_each(|(_, v)| secret_values(std::slice::from_ref(v), texts));
-            }
+            Value::Struct(fields) => secret_fields(fields, texts),
+            Value::Record(record) => secret_fields(&record.fields, texts),
             _ => {}
         }
     }
+}
+
+fn secret_fields<'a>(fields: &'a [(String, Value)], texts: &mut Vec<&'a Text>) {
+    fields.iter().for_each(|(_, value)| secret_values(std::slice::from_ref(value), texts));
 }
 
 #[cfg(test)]

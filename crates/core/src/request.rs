@@ -11,11 +11,12 @@ use crate::path::Path;
 use crate::value::{Callable, Value};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
 /// Where in a source a call stands; lines and columns from 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Site {
-    pub file: String,
+    pub file: Arc<str>,
     pub line: u32,
     pub column: u32,
 }
@@ -93,7 +94,8 @@ pub struct StepRequest {
     pub path: Path,
     pub site: Site,
     pub kind: StepKind,
-    pub action: Action,
+    /// The author's own: most steps of a resumed run are answered, and nobody needs another.
+    pub action: Arc<Action>,
     pub requires: Option<Check>,
     pub ensures: Option<Check>,
     /// `expect`'s own predicate on the action's outcome.
@@ -205,11 +207,11 @@ impl FieldType {
             (Self::Enum { values, .. }, Value::Enum { value, .. }) => {
                 matches!(&**value, Value::Str(text) if values.iter().any(|value| **value == **text))
             }
-            (Self::Record { fields, .. }, Value::Record { fields: given, .. }) => {
-                fields.len() == given.len()
+            (Self::Record { fields, .. }, Value::Record(given)) => {
+                fields.len() == given.fields.len()
                     && fields
                         .iter()
-                        .zip(given)
+                        .zip(&given.fields)
                         .all(|((name, kind), (known, value))| name == known && kind.accepts(value))
             }
             (Self::Optional(inner), value) => inner.accepts(value),

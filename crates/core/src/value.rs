@@ -44,6 +44,14 @@ pub struct Callable {
     pub kwargs: Vec<(String, Value)>,
 }
 
+/// A record type's value, its fields in the type's order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    pub of: Definition,
+    pub fields: Vec<(String, Value)>,
+}
+
+/// What is rare in a runbook's data is boxed: a run may hold millions of these.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub enum Value {
     #[default]
@@ -58,12 +66,9 @@ pub enum Value {
     /// In insertion order, as Starlark keeps it.
     Dict(Vec<(Value, Value)>),
     Struct(Vec<(String, Value)>),
-    Record {
-        of: Definition,
-        fields: Vec<(String, Value)>,
-    },
+    Record(Box<Record>),
     Enum {
-        of: Definition,
+        of: Box<Definition>,
         value: Box<Value>,
     },
     Duration(Duration),
@@ -92,7 +97,7 @@ impl Value {
             Self::Tuple(_) => "tuple",
             Self::Dict(_) => "dict",
             Self::Struct(_) => "struct",
-            Self::Record { .. } => "record",
+            Self::Record(_) => "record",
             Self::Enum { .. } => "enum",
             Self::Duration(_) => "duration",
             Self::Secret(_) => "secret",
@@ -123,7 +128,8 @@ impl Value {
         1 + match self {
             Self::List(items) | Self::Tuple(items) => inner(&mut items.iter()),
             Self::Dict(items) => inner(&mut items.iter().flat_map(|(k, v)| [k, v])),
-            Self::Struct(fields) | Self::Record { fields, .. } => inner(&mut fields.iter().map(|(_, v)| v)),
+            Self::Struct(fields) => inner(&mut fields.iter().map(|(_, v)| v)),
+            Self::Record(record) => inner(&mut record.fields.iter().map(|(_, v)| v)),
             Self::Enum { value, .. } => value.depth(),
             Self::Function(callable) => inner(&mut callable.args.iter().chain(callable.kwargs.iter().map(|(_, v)| v))),
             _ => 0,
@@ -196,7 +202,7 @@ impl fmt::Display for Value {
                 f.write_str("}")
             }
             Self::Struct(items) => fields(f, "struct", items),
-            Self::Record { of, fields: items } => fields(f, &of.name, items),
+            Self::Record(record) => fields(f, &record.of.name, &record.fields),
             Self::Enum { of, value } => write!(f, "{}({value})", of.name),
             Self::Duration(value) => write!(f, "{value}"),
             Self::Secret(text) => write!(f, "{text}"),
@@ -265,7 +271,7 @@ impl Serialize for Value {
                 serializer.collect_map(items.iter().map(|(k, v)| (k, v)))
             }
             Self::Struct(fields) => tagged(serializer, "struct", None, &Fields(fields)),
-            Self::Record { of, fields } => tagged(serializer, "record", Some(of), &Fields(fields)),
+            Self::Record(record) => tagged(serializer, "record", Some(&record.of), &Fields(&record.fields)),
             Self::Enum { of, value } => tagged(serializer, "enum", Some(of), value),
             Self::Duration(value) => tagged(serializer, "duration", None, value),
             Self::Secret(text) => tagged(serializer, "secret", None, text),
@@ -394,8 +400,8 @@ fn read_kind<'de, A: MapAccess<'de>>(kind: &str, of: Option<Definition>, map: &m
         "tuple" => Value::Tuple(map.next_value()?),
         "dict" => Value::Dict(map.next_value()?),
         "struct" => Value::Struct(map.next_value::<ReadFields>()?.0),
-        "record" => Value::Record { of: defined(of)?, fields: map.next_value::<ReadFields>()?.0 },
-        "enum" => Value::Enum { of: defined(of)?, value: map.next_value()? },
+        "record" => Value::Record(Box::new(Record { of: defined(of)?, fields: map.next_value::<ReadFields>()?.0 })),
+        "enum" => Value::Enum { of: Box::new(defined(of)?), value: map.next_value()? },
         "duration" => Value::Duration(map.next_value()?),
         "secret" => Value::Secret(map.next_value()?),
         "action" => Value::Action(map.next_value()?),
@@ -434,7 +440,10 @@ mod tests {
             (Value::Dict(vec![("$".into(), 1i64.into())]), r#"{"$":"dict","v":[["$",1]]}"#),
             (Value::Dict(vec![(Value::Int(1), Value::None)]), r#"{"$":"dict","v":[[1,null]]}"#),
             (
-                Value::Record { of: of.clone(), fields: vec![("z".into(), Value::None), ("a".into(), Value::None)] },
+                Value::Record(Box::new(Record {
+                    of: of.clone(),
+                    fields: vec![("z".into(), Value::None), ("a".into(), Value::None)],
+                })),
                 r#"{"$":"record","of":{"file":"lib/a.star","name":"Table"},"v":{"z":null,"a":null}}"#,
             ),
             (Value::Secret(Text::secret(secret)), r#"{"$":"secret","v":[{"secret":{"name":"db","source":"env:DB"}}]}"#),
@@ -444,6 +453,11 @@ mod tests {
         }
         round_trip(&Value::Function(Box::new(Callable { function: of, args: vec![Value::None], kwargs: vec![] })));
         round_trip(&Value::Outcome(Arc::new(Outcome { ok: true, ..Outcome::default() })));
+    }
+
+    #[test]
+    fn a_value_is_small_for_a_run_may_hold_millions() {
+        assert!(size_of::<Value>() <= 32, "{}", size_of::<Value>());
     }
 
     #[test]

@@ -12,7 +12,6 @@ use piton_core::outcome::{Failure, FailureKind};
 use piton_core::ports::{ActionFailed, Prepared, Purpose, Unwind};
 use piton_core::request::{Callbacks, Check, Predicate, StepKind, StepRequest, UndoForm};
 use piton_core::{Action, Duration, Outcome};
-use std::sync::Arc;
 
 #[derive(Clone, Copy)]
 pub(crate) struct Numbers {
@@ -32,7 +31,7 @@ impl From<ActionFailed> for Failed {
     }
 }
 
-type Attempted = Result<Option<Arc<Outcome>>, Unwind>;
+type Attempted = Result<Option<Stored<Outcome>>, Unwind>;
 
 impl Shared {
     /// Makes an attempt. `None`: what it journaled is for `decide` to say more about.
@@ -200,7 +199,7 @@ impl Shared {
             fingerprint: about.fingerprint,
             kind: about.kind,
             site: about.site.clone(),
-            action: request.action.clone(),
+            action: (*request.action).clone(),
             undo,
             handle,
             again,
@@ -288,11 +287,12 @@ impl Shared {
         generation: u32,
         outcome: Outcome,
         done: Done,
-    ) -> Arc<Outcome> {
+    ) -> Stored<Outcome> {
         let intended = done.attempt > 0 && request.action.effect() == Effect::Write;
         let summary = (!intended).then(|| request.action.summary());
-        self.journal.append([about.succeeded(generation, Stored::seal(&outcome), Done { summary, ..done })]);
-        Arc::new(outcome)
+        let outcome = Stored::seal(&outcome);
+        self.journal.append([about.succeeded(generation, outcome.clone(), Done { summary, ..done })]);
+        outcome
     }
 
     /// Journals a failed attempt, with the time of the next where the policy has one.
@@ -331,7 +331,7 @@ pub(crate) fn expectation(request: &StepRequest, outcome: &Outcome, callbacks: &
     if request.kind != StepKind::Expect {
         return None;
     }
-    let check = Check { action: request.action.clone(), has_predicate: request.has_predicate };
+    let check = Check { action: (*request.action).clone(), has_predicate: request.has_predicate };
     let holds = if check.has_predicate { callbacks.predicate(Predicate::Check, outcome) } else { Ok(outcome.holds()) };
     let mut failure = match holds {
         Ok(true) => return None,

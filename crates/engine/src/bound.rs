@@ -37,7 +37,7 @@ enum Standing {
 fn standing(step: Option<&Step>) -> Standing {
     match step.map(|step| &step.phase) {
         None | Some(Phase::Undone) => Standing::New,
-        Some(Phase::Held(HoldReason::Departed { .. })) => Standing::Held,
+        Some(Phase::Held(reason)) if matches!(**reason, HoldReason::Departed { .. }) => Standing::Held,
         Some(_) => Standing::Allowed,
     }
 }

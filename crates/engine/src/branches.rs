@@ -21,7 +21,9 @@ use std::time::Duration;
 /// Threads that a scope's branches begin on. Branches that never block, such as those whose steps the journal knows, are
 /// done by these sooner than further threads are made.
 const FIRST_THREADS: usize = 4;
-/// While no branch begins for so long, those that run are held up by something: more threads are made.
+/// While no branch begins and no step is answered for so long, those that run are held up by something: more threads are
+/// made. Long branches that the journal answers are not: on more threads they would be no sooner done, and all of them
+/// would hold their heaps at once.
 const HELD_UP: Duration = Duration::from_millis(1);
 /// A thread without work looks this often whether a parked branch was woken.
 const WAKE_LOOK: Duration = Duration::from_millis(100);
@@ -57,8 +59,9 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Looks on while the first threads work. `more` makes more of them where those there are, are held up.
-    fn look_on(&self, mut more: impl FnMut(usize)) {
+    /// Looks on while the first threads work. `more` makes more of them where those there are, are held up; `answered`
+    /// counts the steps that the journal has answered.
+    fn look_on(&self, answered: impl Fn() -> u64, mut more: impl FnMut(usize)) {
         let mut threads = FIRST_THREADS;
         let mut queue = lock(&self.queue);
         while !queue.ended && (queue.running > 0 || !queue.ready.is_empty()) {
@@ -66,9 +69,9 @@ impl Work<'_> {
                 queue = self.threads.wait(queue).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            let begun = queue.begun;
+            let seen = (queue.begun, answered());
             queue = self.threads.wait_timeout(queue, HELD_UP).unwrap_or_else(PoisonError::into_inner).0;
-            if queue.begun == begun && !queue.ready.is_empty() {
+            if (queue.begun, answered()) == seen && !queue.ready.is_empty() {
                 drop(queue);
                 threads = threads.saturating_mul(2);
                 more(threads);
@@ -123,7 +126,8 @@ impl Shared {
                 helpers.len()
             };
             if wanted > FIRST_THREADS && help(FIRST_THREADS) > 0 {
-                work.look_on(|threads| {
+                let answered = || self.answered.load(Ordering::Relaxed);
+                work.look_on(answered, |threads| {
                     help(threads.min(wanted));
                 });
             } else {

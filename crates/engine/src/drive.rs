@@ -34,6 +34,8 @@ pub struct Drive {
     pub piton: String,
     /// The run's own directory, absolute.
     pub run_dir: PathBuf,
+    /// The run's state as far as the caller has read its journal, and shown it: the rest is read from there.
+    pub known: Option<RunState>,
     /// The first record of a new run.
     pub start: Option<RunStarted>,
     /// The program is an edited one from here on.
@@ -91,9 +93,9 @@ impl Control {
 
 impl Engine {
     /// Reads the journal and takes over the run.
-    pub fn attach(drive: Drive) -> Result<Self, Broken> {
+    pub fn attach(mut drive: Drive) -> Result<Self, Broken> {
         let run = drive.lease.run().clone();
-        let mut state = RunState::default();
+        let mut state = drive.known.take().unwrap_or_default();
         read_journal(&drive, &run, &mut state)?;
         let aside = import_side_log(&drive, &run, &mut state)?;
         let started = drive.start.as_ref().or(state.started.as_deref());
@@ -121,6 +123,11 @@ impl Engine {
 
     pub fn control(&self) -> Control {
         Control { shared: self.shared.clone() }
+    }
+
+    /// Lets go of the run, once its life has ended and what belongs to it is tidied up: whoever shows it may live longer.
+    pub fn give_back(&self) {
+        self.shared.journal.give_back();
     }
 
     /// Drives the run until it ends, holds, or waits and was told to leave then.
@@ -341,11 +348,11 @@ impl Engine {
     }
 }
 
-/// Folds the journal, record by record, and lets the observer do likewise.
+/// Folds the journal from where the state stands, record by record, and lets the observer do likewise.
 fn read_journal(drive: &Drive, run: &RunId, state: &mut RunState) -> Result<(), Broken> {
-    let mut chain = Chain::default();
+    let mut chain = Chain { seq: state.seq, head: state.head };
     let mut unreadable = None;
-    let read = drive.ports.store.read(run, 0, &mut |sealed| match chain.open(&sealed) {
+    let read = drive.ports.store.read(run, state.seq, &mut |sealed| match chain.open(&sealed) {
         Ok(record) => {
             state.apply(&record);
             drive.ports.observer.recall(&record);

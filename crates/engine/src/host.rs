@@ -3,7 +3,7 @@
 //! Owns the small ones (commit points, `emit`, `note`) and the way in. Never knows Starlark.
 
 use crate::shared::Shared;
-use piton_core::event::Event;
+use piton_core::event::{Event, Stored};
 use piton_core::ports::{Host, Unwind};
 use piton_core::request::{BranchesRequest, Callbacks, PersonRequest, PollRequest, StepRequest, WaitRequest};
 use piton_core::scope::{Scope, ScopeKind};
@@ -16,7 +16,7 @@ impl Host for Shared {
         scope: &Arc<Scope>,
         request: &StepRequest,
         callbacks: &mut dyn Callbacks,
-    ) -> Result<Arc<Outcome>, Unwind> {
+    ) -> Result<Stored<Outcome>, Unwind> {
         self.perform_step(scope, request, callbacks)
     }
 
@@ -25,7 +25,7 @@ impl Host for Shared {
         scope: &Arc<Scope>,
         request: &PollRequest,
         callbacks: &mut dyn Callbacks,
-    ) -> Result<Arc<Outcome>, Unwind> {
+    ) -> Result<Stored<Outcome>, Unwind> {
         self.run_poll(scope, request, callbacks)
     }
 
@@ -38,7 +38,7 @@ impl Host for Shared {
         scope: &Arc<Scope>,
         request: &PersonRequest,
         callbacks: &mut dyn Callbacks,
-    ) -> Result<Arc<Outcome>, Unwind> {
+    ) -> Result<Stored<Outcome>, Unwind> {
         self.run_person(scope, request, callbacks)
     }
 

@@ -163,5 +163,5 @@ fn decided(path: &Path, choice: &Choice, decision: &Decision) -> Event {
 fn retries_with_all(step: &Step) -> bool {
     step.undo.held.is_some()
         || matches!(&step.phase, Phase::Held(reason)
-            if !matches!(reason, HoldReason::Unknown { .. }) && reason.choices().contains(&Choice::Retry.flag()))
+            if !matches!(**reason, HoldReason::Unknown { .. }) && reason.choices().contains(&Choice::Retry.flag()))
 }

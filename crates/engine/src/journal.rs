@@ -27,7 +27,8 @@ thread_local! {
 
 pub(crate) struct Journal {
     store: Arc<dyn Store>,
-    lease: Box<dyn Lease>,
+    /// The lease's number.
+    fence: u64,
     clock: Arc<dyn Clock>,
     vault: Arc<dyn Vault>,
     observer: Arc<dyn Observer>,
@@ -69,6 +70,8 @@ struct Inner {
 }
 
 struct Committer {
+    /// Until it is given back.
+    lease: Option<Box<dyn Lease>>,
     broken: Option<Broken>,
     /// Where records go while going back in a window whose store failed.
     side: Option<Box<dyn SideLog>>,
@@ -87,14 +90,14 @@ impl Journal {
         let durable_seq = AtomicU64::new(state.seq);
         Self {
             store,
-            lease,
+            fence: lease.fence(),
             clock,
             vault,
             observer,
             fault: options.fault.clone(),
             changes: Arc::default(),
             inner: Mutex::new(Inner { state, buffer: Vec::new(), flusher_waits: false, closed: false }),
-            commit: Mutex::new(Committer { broken: None, side: None, committed_this_life: 0 }),
+            commit: Mutex::new(Committer { lease: Some(lease), broken: None, side: None, committed_this_life: 0 }),
             committing: Mutex::new(false),
             committed: Condvar::new(),
             durable_seq,
@@ -123,7 +126,12 @@ impl Journal {
     }
 
     pub(crate) fn fence(&self) -> u64 {
-        self.lease.fence()
+        self.fence
+    }
+
+    /// Lets go of the run, for whoever drives it next. Nothing is appended after this.
+    pub(crate) fn give_back(&self) {
+        lock(&self.commit).lease = None;
     }
 
     /// Appends events; durable after the next flush.
@@ -159,7 +167,7 @@ impl Journal {
             event = reread;
         }
         let seq = inner.state.seq + 1;
-        let sealed = Sealed::new(inner.state.head, seq, at, self.lease.fence(), body);
+        let sealed = Sealed::new(inner.state.head, seq, at, self.fence, body);
         let record = Record { seq, at, fence: sealed.fence, event, hash: sealed.hash };
         inner.state.apply(&record);
         inner.buffer.push((sealed, record));
@@ -251,11 +259,13 @@ impl Journal {
     }
 
     fn commit_records(&self, committer: &mut Committer, sealed: &[Sealed]) -> Result<(), Broken> {
-        let stored = if self.on_side_log() {
-            Err(String::new())
-        } else {
-            let status = self.with(|state| state.status().word());
-            self.store.append(&*self.lease, sealed, Some(status)).map_err(|error| explain(&error))
+        let stored = match &committer.lease {
+            _ if self.on_side_log() => Err(String::new()),
+            None => Err("the run's lease was given back".to_owned()),
+            Some(lease) => {
+                let status = self.with(|state| state.status().word());
+                self.store.append(&**lease, sealed, Some(status)).map_err(|error| explain(&error))
+            }
         };
         if let Err(why) = stored {
             self.commit_aside(committer, sealed, why)?;

@@ -5,7 +5,7 @@
 
 use crate::checks::Look;
 use crate::shared::Shared;
-use crate::step::{About, Done, Failed, open};
+use crate::step::{About, Done, Failed};
 use piton_core::decide::{PersonDecision, decide_person, end_of_failure};
 use piton_core::event::{Answer, Event, How, PersonAnswered, PersonAsked, Stored};
 use piton_core::hold::{Choice, HoldReason};
@@ -23,7 +23,7 @@ impl Shared {
         scope: &Arc<Scope>,
         request: &PersonRequest,
         callbacks: &mut dyn Callbacks,
-    ) -> Result<Arc<Outcome>, Unwind> {
+    ) -> Result<Stored<Outcome>, Unwind> {
         let fingerprint = request.fingerprint();
         let about = About {
             scope,
@@ -43,7 +43,7 @@ impl Shared {
             match self.journal.with(|state| decide_person(state, scope, about.path, fingerprint, now)) {
                 PersonDecision::Answer(outcome) => {
                     self.journal.depend_on_all();
-                    return open(&outcome);
+                    return Ok(outcome);
                 }
                 PersonDecision::Ask => {
                     self.keep_behind_commit_points(about)?;
@@ -84,7 +84,7 @@ impl Shared {
         about: About<'_>,
         request: &PersonRequest,
         callbacks: &mut dyn Callbacks,
-    ) -> Result<Option<Arc<Outcome>>, Unwind> {
+    ) -> Result<Option<Stored<Outcome>>, Unwind> {
         if let Some(ensures) = &request.ensures {
             let registered = self.register(about.path);
             let which = piton_core::request::Predicate::Ensures;
@@ -124,7 +124,7 @@ impl Shared {
         request: &PersonRequest,
         answers: &[PersonAnswered],
         callbacks: &mut dyn Callbacks,
-    ) -> Result<Option<Arc<Outcome>>, Unwind> {
+    ) -> Result<Option<Stored<Outcome>>, Unwind> {
         let mut evidence = None;
         // No answers: a person has waived it, whatever its postcondition says.
         if let Some(ensures) = request.ensures.as_ref().filter(|_| !answers.is_empty()) {
@@ -159,10 +159,11 @@ impl Shared {
         })
     }
 
-    fn person_done(&self, about: About<'_>, outcome: Outcome, done: Done) -> Arc<Outcome> {
+    fn person_done(&self, about: About<'_>, outcome: Outcome, done: Done) -> Stored<Outcome> {
         let generation = self.journal.with(|state| state.next_generation(about.path));
-        self.journal.append([about.succeeded(generation, Stored::seal(&outcome), done)]);
-        Arc::new(outcome)
+        let outcome = Stored::seal(&outcome);
+        self.journal.append([about.succeeded(generation, outcome.clone(), done)]);
+        outcome
     }
 
     /// A rejection, an expiry, a manual step that is not done: a failure like any other.

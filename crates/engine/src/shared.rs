@@ -86,6 +86,8 @@ pub(crate) struct Shared {
     looks: AtomicU32,
     pub(crate) changes: Arc<Changes>,
     pub(crate) branch_threads: AtomicUsize,
+    /// Steps that the journal has answered in this life.
+    pub(crate) answered: AtomicU64,
     pub(crate) window: Mutex<Option<crate::windows::Opening>>,
     /// Why people cannot reach this engine, once that has lasted too long.
     pub(crate) unreachable: Mutex<Option<Broken>>,
@@ -177,6 +179,7 @@ impl Shared {
             looks,
             branch_threads: AtomicUsize::new(0),
             commit_points_seen: Mutex::default(),
+            answered: AtomicU64::new(0),
             window: Mutex::new(None),
             unreachable: Mutex::new(None),
             failing: Mutex::default(),

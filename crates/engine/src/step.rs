@@ -101,7 +101,7 @@ impl Shared {
         scope: &Arc<Scope>,
         request: &StepRequest,
         callbacks: &mut dyn Callbacks,
-    ) -> Result<Arc<Outcome>, Unwind> {
+    ) -> Result<Stored<Outcome>, Unwind> {
         let about = About {
             scope,
             path: &request.path,
@@ -115,9 +115,10 @@ impl Shared {
             let now_us = self.journal.now().wall_us;
             match self.journal.with(|state| decide_at(state, scope, about.path, about.fingerprint, now_us)) {
                 Decision::Answer(outcome) => {
+                    self.answered.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                     // Perhaps a sibling's, as with `env`, and not durable yet.
                     self.journal.depend_on_all();
-                    return open(&outcome);
+                    return Ok(outcome);
                 }
                 Decision::Begin { generation, attempt, tries, untouched } => {
                     self.keep_behind_commit_points(about)?;
@@ -169,7 +170,7 @@ impl Shared {
     pub(crate) fn begin_redo(&self, path: &Path) -> Unwind {
         self.journal.transact(|state| {
             let decided = state.steps.get(path).and_then(|step| match &step.phase {
-                Phase::Decided { choice: Choice::Redo, decision, .. } => Some(decision.clone()),
+                Phase::Decided { choice: Choice::Redo, decision, .. } => Some((**decision).clone()),
                 _ => None,
             });
             let reason = decided.map(|decision| UndoReason::Redo { step: path.clone(), decision });
@@ -222,14 +223,6 @@ impl Shared {
         }
         Ok(())
     }
-}
-
-/// Reads an outcome back from the journal.
-pub(crate) fn open(outcome: &Stored<Outcome>) -> Result<Arc<Outcome>, Unwind> {
-    outcome
-        .open()
-        .map(Arc::new)
-        .map_err(|error| Unwind::Broken(format!("an outcome in the journal cannot be read: {error}")))
 }
 
 pub(crate) fn interrupted() -> Failure {

@@ -5,7 +5,7 @@
 
 use crate::checks::Look;
 use crate::shared::Shared;
-use crate::step::{About, Done, Failed, open};
+use crate::step::{About, Done, Failed};
 use piton_core::action::Effect;
 use piton_core::decide::{Decision, decide};
 use piton_core::event::{Event, How, Stored, TimerSet};
@@ -59,7 +59,7 @@ impl Shared {
         scope: &Arc<Scope>,
         request: &PollRequest,
         callbacks: &mut dyn Callbacks,
-    ) -> Result<Arc<Outcome>, Unwind> {
+    ) -> Result<Stored<Outcome>, Unwind> {
         let fingerprint = request.fingerprint();
         let about = About {
             scope,
@@ -75,7 +75,7 @@ impl Shared {
                 Some(Phase::Succeeded { outcome, .. }) => Some(outcome.clone()),
                 _ => None,
             });
-            return open(&outcome.ok_or_else(|| Unwind::Broken("a poll's outcome is missing".into()))?);
+            return outcome.ok_or_else(|| Unwind::Broken("a poll's outcome is missing".into()));
         };
         self.open_window(scope)?;
         let registered = self.register(about.path);
@@ -112,7 +112,7 @@ impl Shared {
         request: &PollRequest,
         saw: &str,
         cause: Option<Failure>,
-    ) -> Result<Arc<Outcome>, Unwind> {
+    ) -> Result<Stored<Outcome>, Unwind> {
         let why = cause.map_or_else(|| format!("last seen: {saw}"), |failure| failure.message);
         let failure = Failure::new(
             FailureKind::Expired,
@@ -183,14 +183,15 @@ impl Shared {
         outcome: Outcome,
         summary: String,
         evidence: Option<piton_core::event::Evidence>,
-    ) -> Arc<Outcome> {
+    ) -> Stored<Outcome> {
         let done = Done { summary: Some(summary), ..Done::unattempted(How::Performed, evidence) };
         self.timer_event(about, outcome, done)
     }
 
-    fn timer_event(&self, about: About<'_>, outcome: Outcome, done: Done) -> Arc<Outcome> {
+    fn timer_event(&self, about: About<'_>, outcome: Outcome, done: Done) -> Stored<Outcome> {
         let generation = self.journal.with(|state| state.next_generation(about.path));
-        self.journal.append([about.succeeded(generation, Stored::seal(&outcome), done)]);
-        Arc::new(outcome)
+        let outcome = Stored::seal(&outcome);
+        self.journal.append([about.succeeded(generation, outcome.clone(), done)]);
+        outcome
     }
 }

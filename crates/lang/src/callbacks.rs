@@ -5,6 +5,7 @@
 use crate::codec::{alloc_outcome, encode_action};
 use crate::error::{author, explain, needed_hole};
 use crate::session::Session;
+use crate::values::Given;
 use piton_core::hole;
 use piton_core::outcome::{Failure, FailureKind};
 use piton_core::request::{Callbacks, Predicate};
@@ -38,7 +39,7 @@ impl<'v> Live<'_, 'v, '_, '_> {
     ) -> Result<Value<'v>, starlark::Error> {
         let session = Session::of(self.eval)?;
         let argument = match outcome {
-            Some(outcome) => alloc_outcome(&Arc::new(outcome.clone()), session.registry, self.eval)?,
+            Some(outcome) => alloc_outcome(Given::Open(Arc::new(outcome.clone())), session.registry, self.eval)?,
             None => Value::new_none(),
         };
         session.asking(what, || self.eval.eval_function(function, &[argument], &[]))

@@ -103,7 +103,7 @@ impl Diagnostic {
 pub(crate) fn site_of(span: &FileSpan) -> Site {
     let begin = span.resolve_span().begin;
     Site {
-        file: span.filename().to_owned(),
+        file: span.filename().into(),
         line: u32::try_from(begin.line + 1).unwrap_or(u32::MAX),
         column: u32::try_from(begin.column + 1).unwrap_or(u32::MAX),
     }

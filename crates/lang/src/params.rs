@@ -4,7 +4,7 @@
 
 use crate::interface::{Interface, Param};
 use piton_core::request::FieldType;
-use piton_core::value::Definition;
+use piton_core::value::{Definition, Record};
 use piton_core::{Duration, SecretRef, Text, Value};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -170,7 +170,7 @@ impl Reader<'_> {
         if !values.iter().any(|value| value == text) {
             return self.error(format!("{text:?} is not one of {}", values.join(", ")));
         }
-        Ok(Value::Enum { of: self.definition(name)?, value: Box::new(Value::str(text)) })
+        Ok(Value::Enum { of: Box::new(self.definition(name)?), value: Box::new(Value::str(text)) })
     }
 
     fn json(&self, ty: &FieldType, json: &Json) -> Result<Value, ParamError> {
@@ -191,7 +191,7 @@ impl Reader<'_> {
                     };
                     values.push((field.clone(), self.json(ty, value)?));
                 }
-                Ok(Value::Record { of: self.definition(name)?, fields: values })
+                Ok(Value::Record(Box::new(Record { of: self.definition(name)?, fields: values })))
             }
             (FieldType::Bool | FieldType::Int | FieldType::Float, _) | (_, Json::Array(_) | Json::Object(_)) => {
                 self.error("the JSON has another type than the parameter")

@@ -14,7 +14,7 @@ pub(crate) fn too_deep(path: &str, text: &str) -> Option<Diagnostic> {
     for (index, line) in text.lines().enumerate() {
         let Some((column, message, help)) = scan.line(line) else { continue };
         let site = Site {
-            file: path.to_owned(),
+            file: path.into(),
             line: u32::try_from(index + 1).unwrap_or(u32::MAX),
             column: u32::try_from(column + 1).unwrap_or(u32::MAX),
         };

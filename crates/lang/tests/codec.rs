@@ -60,7 +60,8 @@ fn definitions_that_are_gone_are_told() {
     let source = "def main():\n    return step(\"x\", noop()).value\n";
     let gone = piton_core::value::Definition { file: "main.star".into(), name: "Old".into() };
     let run = support::run(source, |fake| {
-        let value = Value::Record { of: gone, fields: vec![("x".into(), 1i64.into())] };
+        let value =
+            Value::Record(Box::new(piton_core::value::Record { of: gone, fields: vec![("x".into(), 1i64.into())] }));
         let outcome = piton_core::Outcome { ok: true, value: Some(value), ..Default::default() };
         fake.outcomes.insert("x".into(), outcome);
     });

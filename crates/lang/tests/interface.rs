@@ -162,7 +162,7 @@ fn parameters_are_read_by_their_types() {
         "rack",
         "{\"name\": \"r1\", \"zone\": {\"name\": \"us\"}}",
         expect![[
-            r#"Record { of: Definition { file: "main.star", name: "Rack" }, fields: [("name", Str("r1")), ("zone", Record { of: Definition { file: "lib/types.star", name: "Zone" }, fields: [("name", Str("us"))] })] }"#
+            r#"Record(Record { of: Definition { file: "main.star", name: "Rack" }, fields: [("name", Str("r1")), ("zone", Record(Record { of: Definition { file: "lib/types.star", name: "Zone" }, fields: [("name", Str("us"))] }))] })"#
         ]],
     );
     check("rack", "{\"nam\": \"r1\"}", expect![[r#"rack: a Rack has no field "nam""#]]);

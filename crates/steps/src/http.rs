@@ -274,7 +274,8 @@ fn to_json(value: &Value) -> Result<serde_json::Value, Failure> {
             }
             Json::Object(all)
         }
-        Value::Struct(items) | Value::Record { fields: items, .. } => object(items)?,
+        Value::Struct(items) => object(items)?,
+        Value::Record(record) => object(&record.fields)?,
         Value::Enum { value, .. } => to_json(value)?,
         Value::Duration(duration) => Json::from(duration.as_ms()),
         Value::Secret(_) | Value::Bytes(_) | Value::Action(_) | Value::Outcome(_) | Value::Function(_) => {

@@ -7,6 +7,7 @@ use crate::vault::Vault;
 use piton_core::event::Handle;
 use piton_core::outcome::{Failure, Outcome, Rows};
 use piton_core::ports::{ActionFailed, Cancel, Prepared, Remains, Running};
+use piton_core::value::Record;
 use piton_core::{Action, Value};
 use std::sync::Arc;
 use std::time::Instant;
@@ -177,7 +178,10 @@ fn masked_value(value: Value, masker: &Arc<Masker>) -> Value {
             items.into_iter().map(|(key, value)| (masked_value(key, masker), masked_value(value, masker))).collect(),
         ),
         Value::Struct(items) => Value::Struct(fields(items)),
-        Value::Record { of, fields: items } => Value::Record { of, fields: fields(items) },
+        Value::Record(record) => {
+            let Record { of, fields: items } = *record;
+            Value::Record(Box::new(Record { of, fields: fields(items) }))
+        }
         Value::Enum { of, value } => Value::Enum { of, value: Box::new(masked_value(*value, masker)) },
         Value::Outcome(outcome) => Value::Outcome(Arc::new(masked_outcome(Arc::unwrap_or_clone(outcome), masker))),
         // These are the author's own words, or hold secrets by reference only.

@@ -5,6 +5,7 @@
 use crate::vault::Vault;
 use piton_core::Value;
 use piton_core::outcome::Failure;
+use piton_core::value::Record;
 
 /// The values, with every secret in them replaced by its opened text.
 pub(crate) fn opened(values: &[Value], vault: &Vault) -> Result<Vec<Value>, Failure> {
@@ -27,7 +28,9 @@ pub(crate) fn open(value: &Value, vault: &Vault) -> Result<Value, Failure> {
                 .collect::<Result<_, Failure>>()?,
         ),
         Value::Struct(items) => Value::Struct(fields(items)?),
-        Value::Record { of, fields: items } => Value::Record { of: of.clone(), fields: fields(items)? },
+        Value::Record(record) => {
+            Value::Record(Box::new(Record { of: record.of.clone(), fields: fields(&record.fields)? }))
+        }
         other => other.clone(),
     })
 }

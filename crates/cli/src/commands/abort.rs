@@ -29,7 +29,7 @@ pub(crate) fn run(args: DecideArgs) -> Result<Exit, CliError> {
     reader.skip()?;
     let id = post::post(&wire, &run, &decision, &InboxMessage::Abort)?;
     if !post::is_driven(&wire, &run)? {
-        return engine::drive_foreground(&wire, &run, Some(by), false);
+        return engine::drive_foreground(&wire, &run, Some(by), None, false);
     }
     match post::await_taken(&wire, &mut reader, id, &decision)? {
         post::Sent::Accepted => follow::follow(&wire, &run, false),

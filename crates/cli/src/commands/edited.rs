@@ -13,8 +13,9 @@ use crate::print;
 use crate::project::{self, SourceFile, Tree};
 use crate::ui::Screen;
 use crate::ui::edit as page;
+use crate::ui::story::Story;
 use crate::ui::text::{count, printable, shell_word};
-use crate::wire::{PLAN_SOURCE, Wire};
+use crate::wire::{PLAN_SOURCE, Wire, never_started};
 use piton_core::event::{Attach, Doubt, Event, RunEdited, Runbook as Described};
 use piton_core::hold::Decision;
 use piton_core::ids::RunId;
@@ -46,12 +47,14 @@ struct Edit {
 pub(super) fn go_on(
     wire: &mut Wire,
     run: &RunId,
-    state: &RunState,
+    mut story: Story,
     decision: &Decision,
     (file, args): (&std::path::Path, &ResumeArgs),
 ) -> Result<Exit, CliError> {
     // From here on nobody else drives it.
     let lease = engine::take_lease(wire, run)?;
+    wire.read_on(run, &mut story)?;
+    let state = &story.state;
     let edit = look(wire, run, state, file)?;
     let shown = match args.json {
         true => format!("{}\n", page::json(&edit.lists, &edit.asks_again)),
@@ -77,6 +80,7 @@ pub(super) fn go_on(
         by: Some(decision.by.clone()),
         program: wire.program_of(run, &event.runbook)?,
         root: PathBuf::from(&event.runbook.root),
+        known: Some(story),
         start: None,
         edit: Some(event),
         waiting: Waiting::Stays,
@@ -176,11 +180,11 @@ fn checked(wire: &Wire, run: &RunId) -> Result<HashMap<Path, String>, CliError> 
 
 /// What the run would go on to do without the edit.
 fn before(wire: &Wire, run: &RunId, state: &RunState) -> Result<Vec<Entry>, CliError> {
-    let described = wire.runbook(run)?;
-    let runbook = wire.program_of(run, &described)?;
+    let described = state.runbook().ok_or_else(|| never_started(run))?;
+    let runbook = wire.program_of(run, described)?;
     let mut files = wire.store.sources(run)?;
     files.retain(|(path, ..)| path != PLAN_SOURCE);
-    let what = Planned { runbook: &runbook, described: &described, files: &files, params: state.params() };
+    let what = Planned { runbook: &runbook, described, files: &files, params: state.params() };
     what.entries(true, Arc::new(Journaled::of(state)))
 }
 

@@ -7,7 +7,8 @@ use crate::error::{CliError, Kind};
 use crate::exit::Exit;
 use crate::survival::ACCEPT_VARIABLE;
 use crate::ui::Screen;
-use crate::wire::Wire;
+use crate::ui::story::Story;
+use crate::wire::{Wire, never_started};
 use crate::world;
 use piton_core::event::{Attach, RunEdited, RunStarted};
 use piton_core::ids::{Actor, RunId};
@@ -30,6 +31,8 @@ pub(crate) struct Driven {
     pub(crate) by: Option<Actor>,
     pub(crate) program: Arc<Runbook>,
     pub(crate) root: PathBuf,
+    /// What was read of its journal already.
+    pub(crate) known: Option<Story>,
     pub(crate) start: Option<RunStarted>,
     /// The run goes on with this program from here.
     pub(crate) edit: Option<RunEdited>,
@@ -53,15 +56,23 @@ pub(crate) fn run(run: &str) -> Result<Exit, CliError> {
     let run = wire.store.find(run)?.id;
     let lease = take_lease(&wire, &run)?;
     // What is open must be finished or taken back, here as anywhere.
-    let open = wire.state(&run)?.open_window().is_some();
+    let story = wire.story(&run)?;
+    let open = story.state.open_window().is_some();
     wire.survival.accept(open);
-    drive_existing(&wire, lease, Attach::Resumed, None, Waiting::Leaves, Arc::new(Screen::plain()))
+    let attach = Attach::Resumed;
+    drive_existing(&wire, lease, attach, None, Some(story), Waiting::Leaves, Arc::new(Screen::plain()))
 }
 
-/// Drives an existing run in the foreground of this process.
-pub(crate) fn drive_foreground(wire: &Wire, run: &RunId, by: Option<Actor>, json: bool) -> Result<Exit, CliError> {
+/// Drives an existing run in the foreground of this process. `known`: its story, as far as it has been read.
+pub(crate) fn drive_foreground(
+    wire: &Wire,
+    run: &RunId,
+    by: Option<Actor>,
+    known: Option<Story>,
+    json: bool,
+) -> Result<Exit, CliError> {
     let lease = take_lease(wire, run)?;
-    drive_existing(wire, lease, Attach::Resumed, by, Waiting::Stays, Arc::new(Screen::foreground(json)))
+    drive_existing(wire, lease, Attach::Resumed, by, known, Waiting::Stays, Arc::new(Screen::foreground(json)))
 }
 
 pub(crate) fn drive_existing(
@@ -69,14 +80,19 @@ pub(crate) fn drive_existing(
     lease: Box<dyn Lease>,
     attach: Attach,
     by: Option<Actor>,
+    known: Option<Story>,
     waiting: Waiting,
     screen: Arc<Screen>,
 ) -> Result<Exit, CliError> {
     let run = lease.run().clone();
-    let runbook = wire.runbook(&run)?;
-    let program = wire.program_of(&run, &runbook)?;
+    // The runbook may have been edited before this engine had the lease.
+    let mut story = known.unwrap_or_default();
+    wire.read_on(&run, &mut story)?;
+    let runbook = story.state.runbook().ok_or_else(|| never_started(&run))?;
+    let program = wire.program_of(&run, runbook)?;
     let root = PathBuf::from(&runbook.root);
-    drive(wire, Driven { run, lease, attach, by, program, root, start: None, edit: None, waiting }, screen)
+    let known = Some(story);
+    drive(wire, Driven { run, lease, attach, by, program, root, known, start: None, edit: None, waiting }, screen)
 }
 
 /// Makes the records that a start or an edit begins with, and lets go of the run.
@@ -86,7 +102,7 @@ pub(crate) fn announce(wire: &Wire, driven: Driven) -> Result<(), CliError> {
 }
 
 fn attach(wire: &Wire, driven: Driven, ports: Ports) -> Result<Engine, CliError> {
-    let Driven { run, lease, attach, by, program, root: _, start, edit, waiting } = driven;
+    let Driven { run, lease, attach, by, program, root: _, known, start, edit, waiting } = driven;
     let options = Options { leave_when_waiting: waiting == Waiting::Leaves, ..wire.options(&run, &program)? };
     let engine = Engine::attach(Drive {
         ports,
@@ -97,6 +113,7 @@ fn attach(wire: &Wire, driven: Driven, ports: Ports) -> Result<Engine, CliError>
         by,
         piton: world::VERSION.to_owned(),
         run_dir: wire.store.run_dir(&run),
+        known: known.map(|story| story.state),
         start,
         edit,
         options,
@@ -118,6 +135,10 @@ pub(crate) fn take_lease(wire: &Wire, run: &RunId) -> Result<Box<dyn Lease>, Cli
 /// Drives a run until it ends, holds, or a signal ends this process.
 pub(crate) fn drive(wire: &Wire, driven: Driven, screen: Arc<Screen>) -> Result<Exit, CliError> {
     let (run, by) = (driven.run.clone(), driven.by.clone());
+    // Steps are cloned, their texts and outcomes shared: reading the journal a second time would cost far more.
+    if let Some(story) = &driven.known {
+        screen.remember(story.clone());
+    }
     let ports = wire.ports(&run, &driven.root, screen.clone())?;
     let engine = attach(wire, driven, ports)?;
     screen.begin(engine.control());
@@ -127,6 +148,8 @@ pub(crate) fn drive(wire: &Wire, driven: Driven, screen: Arc<Screen>) -> Result<
     // The engine still holds the lease.
     let keeps_files = engine.control().with_state(|state| state.keeps_files);
     let cleared = if keeps_files { leftovers::clear(wire, &run) } else { Ok(()) };
+    // Told before the process ends: whoever lists runs need not look who still lives.
+    engine.give_back();
     screen.end(&run, &end);
     if let piton_engine::End::Broken(why) = end {
         return Err(piton_engine::Broken(why).into());

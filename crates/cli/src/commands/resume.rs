@@ -10,7 +10,7 @@ use crate::commands::{edited, engine, leftovers, names};
 use crate::error::{CliError, Kind};
 use crate::exit::Exit;
 use crate::ui::text::printable;
-use crate::wire::Wire;
+use crate::wire::{Wire, never_started};
 use crate::world;
 use piton_core::RunState;
 use piton_core::decide::check_decision;
@@ -22,7 +22,8 @@ pub(crate) fn run(args: ResumeArgs) -> Result<Exit, CliError> {
     let mut wire = Wire::open()?;
     let found = wire.store.find(&args.run)?;
     let run = found.id;
-    let state = wire.state(&run)?;
+    let story = wire.story(&run)?;
+    let state = &story.state;
     if state.status().is_final() && state.undoing.is_none() {
         // Its engine may have been killed between its last record and this.
         if let LeaseOutcome::Held(_lease) = wire.store.lease(&run, &world::engine_id(&*wire.clock))? {
@@ -34,11 +35,11 @@ pub(crate) fn run(args: ResumeArgs) -> Result<Exit, CliError> {
     let by = world::actor(args.actor.as_deref());
     let decision = Decision { by: by.clone(), saw: state.head, why: args.reason.clone() };
     if let Some(file) = &args.edited {
-        let exit = edited::go_on(&mut wire, &run, &state, &decision, (file, &args))?;
+        let exit = edited::go_on(&mut wire, &run, story, &decision, (file, &args))?;
         return decide_in_turn(&wire, &run, &args, by, exit);
     }
     // All of them are looked at before the first is sent.
-    let messages = messages(&args, &state, run.short())?;
+    let messages = messages(&args, state, run.short())?;
     let driven = post::is_driven(&wire, &run)?;
     if driven && messages.is_empty() {
         return Err(CliError::new(Kind::RunBusy, format!("an engine drives run {run} already"))
@@ -46,12 +47,11 @@ pub(crate) fn run(args: ResumeArgs) -> Result<Exit, CliError> {
     }
     if !driven {
         wire.survival.accept(args.accept);
-        wire.survival.check(&*wire.program_of(&run, &wire.runbook(&run)?)?, Some(&state))?;
+        let runbook = state.runbook().ok_or_else(|| never_started(&run))?;
+        wire.survival.check(&*wire.program_of(&run, runbook)?, Some(state))?;
         wire.survival.accept(state.open_window().is_some());
     }
-    let mut reader = Reader::after(&wire, &run, &state);
-    // The engine makes a state of its own, and a run may have a hundred thousand steps.
-    drop(state);
+    let mut reader = Reader::after(&wire, &run, state);
     let mut last = None;
     for message in &messages {
         last = Some(post::post(&wire, &run, &decision, message)?);
@@ -68,7 +68,7 @@ pub(crate) fn run(args: ResumeArgs) -> Result<Exit, CliError> {
         crate::print::line(&format!("run {run} goes on in the background; follow it: piton watch {}", run.short()));
         return Ok(Exit::Done);
     }
-    engine::drive_foreground(&wire, &run, Some(by), args.json)
+    engine::drive_foreground(&wire, &run, Some(by), Some(story), args.json)
 }
 
 /// What was said in advance of steps that an edit changed: each holds when it is its turn, and is decided then.
@@ -86,7 +86,7 @@ fn decide_in_turn(wire: &Wire, run: &RunId, args: &ResumeArgs, by: Actor, exit: 
         let Some(message) = next.filter(|_| exit == Exit::Failed) else { return Ok(exit) };
         let decision = Decision { by: by.clone(), saw: state.head, why: args.reason.clone() };
         post::post(wire, run, &decision, &message)?;
-        exit = engine::drive_foreground(wire, run, Some(by.clone()), args.json)?;
+        exit = engine::drive_foreground(wire, run, Some(by.clone()), None, args.json)?;
     }
 }
 

@@ -96,6 +96,7 @@ fn start_run(
         by: Some(by),
         program,
         root,
+        known: None,
         start: Some(start),
         edit: None,
         waiting: Waiting::Stays,

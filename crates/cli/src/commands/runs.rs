@@ -8,8 +8,9 @@ use crate::exit::Exit;
 use crate::print;
 use crate::ui::text::{clip, date, pad, printable, rfc3339, width};
 use crate::wire::Wire;
+use piton_core::ids::{Actor, EngineId, RunId};
 use piton_core::ports::{RunSummary, Store as _};
-use serde_json::json;
+use serde::Serialize;
 
 /// Columns of a title where nobody says how wide the terminal is.
 const TITLE_COLUMNS: usize = 60;
@@ -18,8 +19,10 @@ pub(crate) fn run(args: JsonArgs) -> Result<Exit, CliError> {
     let wire = Wire::open()?;
     let runs = wire.store.runs()?;
     if args.json {
-        let runs: Vec<_> = runs.iter().map(row_json).collect();
-        print::out(&format!("{:#}\n", serde_json::Value::from(runs)));
+        let rows: Vec<Row<'_>> = runs.iter().map(Row::of).collect();
+        let json =
+            serde_json::to_string_pretty(&rows).map_err(|error| CliError::bug("runs have no JSON").source(error))?;
+        print::out(&format!("{json}\n"));
     } else if runs.is_empty() {
         print::note("there is no run yet; start one: piton run FILE");
     } else {
@@ -36,17 +39,31 @@ fn status(run: &RunSummary) -> &str {
     }
 }
 
-fn row_json(run: &RunSummary) -> serde_json::Value {
-    json!({
-        "id": run.id,
-        "title": run.title,
-        "status": status(run),
-        "driven_by": run.held_by,
-        "started_at": rfc3339(run.created_at_us),
-        "last_at": rfc3339(run.updated_at_us),
-        "by": run.by,
-        "records": run.head_seq,
-    })
+#[derive(Serialize)]
+struct Row<'a> {
+    id: &'a RunId,
+    title: &'a str,
+    status: &'a str,
+    driven_by: Option<&'a EngineId>,
+    started_at: String,
+    last_at: String,
+    by: &'a Actor,
+    records: u64,
+}
+
+impl<'a> Row<'a> {
+    fn of(run: &'a RunSummary) -> Self {
+        Self {
+            id: &run.id,
+            title: &run.title,
+            status: status(run),
+            driven_by: run.held_by.as_ref(),
+            started_at: rfc3339(run.created_at_us),
+            last_at: rfc3339(run.updated_at_us),
+            by: &run.by,
+            records: run.head_seq,
+        }
+    }
 }
 
 fn table(runs: &[RunSummary]) -> String {

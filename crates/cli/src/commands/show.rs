@@ -14,9 +14,7 @@ use crate::ui::text::{date, printable};
 use crate::wire::Wire;
 use piton_core::ids::EngineId;
 use piton_core::ports::{Clock as _, Store as _};
-use piton_core::record::Chain;
 use piton_core::state::Status;
-use std::ops::ControlFlow;
 
 /// Columns where standard output is no terminal.
 const COLUMNS: usize = 160;
@@ -24,11 +22,7 @@ const COLUMNS: usize = 160;
 pub(crate) fn run(args: ShowArgs) -> Result<Exit, CliError> {
     let wire = Wire::open()?;
     let found = wire.store.find(&args.run)?;
-    let mut story = Story::default();
-    wire.records(&found.id, &mut Chain::default(), |record| {
-        story.apply(&record);
-        ControlFlow::Continue(())
-    })?;
+    let story = wire.story(&found.id)?;
     if story.state.started.is_none() {
         // Started and killed before the first record.
         wire.started(&found.id)?;

@@ -43,7 +43,7 @@ pub(crate) fn run(args: UndoArgs) -> Result<Exit, CliError> {
     let by = world::actor(args.actor.as_deref());
     let exit = if state.undoing.is_some() && !post::is_driven(&wire, &run)? {
         // An interrupted taking back goes on by itself.
-        engine::drive_foreground(&wire, &run, Some(by), args.json)?
+        engine::drive_foreground(&wire, &run, Some(by), None, args.json)?
     } else {
         let decision = Decision { by: by.clone(), saw: state.head, why: args.reason };
         ask(&wire, &run, &scope, &decision, args.json)?
@@ -56,7 +56,7 @@ fn ask(wire: &Wire, run: &RunId, scope: &Path, decision: &Decision, json: bool) 
     reader.skip()?;
     let id = post::post(wire, run, decision, &InboxMessage::Undo { scope: scope.clone() })?;
     if !post::is_driven(wire, run)? {
-        return engine::drive_foreground(wire, run, Some(decision.by.clone()), json);
+        return engine::drive_foreground(wire, run, Some(decision.by.clone()), None, json);
     }
     match post::await_taken(wire, &mut reader, id, decision)? {
         post::Sent::Accepted => follow::follow(wire, run, json),

@@ -55,7 +55,7 @@ pub(crate) fn run(run: &str, engine_pid: u32) -> Result<Exit, CliError> {
         // The engine died between two windows, or closed this one and had no time to say so: not ours to go on with.
         return Ok(Exit::Done);
     }
-    drive_existing(&wire, lease, Attach::TookOver, None, Waiting::Leaves, Arc::new(Screen::plain()))
+    drive_existing(&wire, lease, Attach::TookOver, None, None, Waiting::Leaves, Arc::new(Screen::plain()))
 }
 
 /// Hears the engine's beats until it dismisses us, which ends this process.

@@ -170,11 +170,11 @@ impl Draft<'_> {
 
     fn step(&self, node: &Node<'_>, depth: usize) -> Row {
         let told = self.story.step(&node.path);
-        let failed = told.failed.as_ref().map(|failed| failed.failure.message.clone()).unwrap_or_default();
+        let failed = told.failed().map(|failed| failed.failure.message.clone()).unwrap_or_default();
         let detail = match (node.mark, node.step.map(|step| &step.phase)) {
-            (Mark::Running | Mark::Undoing, _) => {
-                (self.canvas.last_line)(&node.path).or_else(|| told.does.clone()).unwrap_or_default()
-            }
+            (Mark::Running | Mark::Undoing, _) => (self.canvas.last_line)(&node.path)
+                .or_else(|| told.does.as_deref().map(str::to_owned))
+                .unwrap_or_default(),
             (Mark::Retrying, _) => format!("tries again; {failed}"),
             (Mark::Held, Some(Phase::Held(reason))) => reason.to_string(),
             (Mark::Failed | Mark::Held, _) => failed,

@@ -141,21 +141,21 @@ fn held(story: &Story, run: &str) -> String {
 fn held_step(text: &mut String, story: &Story, run: &str, path: &Path, step: &Step) {
     let told = story.step(path);
     text.push_str(&format!("\n✗ {}\n", printable(path.as_str())));
-    let undo_failed = step.undo.held.as_ref().map(|failure| HoldReason::UndoFailed { failure: failure.clone() });
+    let undo_failed = step.undo.held.as_ref().map(|failure| HoldReason::UndoFailed { failure: (**failure).clone() });
     let reason = match &step.phase {
         _ if undo_failed.is_some() => undo_failed,
-        Phase::Held(reason) => Some(reason.clone()),
+        Phase::Held(reason) => Some((**reason).clone()),
         _ => None,
     };
     what_happened(text, story, path, step);
     if let Some(reason) = &reason {
         push_field(text, "why", &reason.to_string());
     }
-    if let Some(failed) = &told.failed {
+    if let Some(failed) = told.failed() {
         came_back(text, failed);
     }
     let mut offers: Vec<Offer> = reason.iter().flat_map(|reason| choices(reason, run, path)).collect();
-    if told.handle.is_some() || told.failed.as_ref().is_some_and(|failed| failed.outcome.is_some()) {
+    if told.handle().is_some() || told.failed().is_some_and(|failed| failed.outcome.is_some()) {
         offers.push(offer(format!("piton logs {run} {}", path_word(path)), "read its whole output"));
     }
     push_offers(text, "next", &offers);
@@ -168,7 +168,7 @@ fn what_happened(text: &mut String, story: &Story, path: &Path, step: &Step) {
     if let Some(does) = &told.does {
         push_field(text, "did", does);
     }
-    if let Some(failed) = &told.failed {
+    if let Some(failed) = told.failed() {
         let attempts = if failed.attempt > 1 { format!(", after {} attempts", failed.attempt) } else { String::new() };
         push_field(text, "failed", &format!("{}{attempts}", clock(failed.at.wall_us)));
     }
@@ -246,7 +246,7 @@ fn run_hold(text: &mut String, story: &Story, reason: &HoldReason) {
             if let Some((path, step)) = blamed(story, window) {
                 push_field(text, "step", path.as_str());
                 what_happened(text, story, path, step);
-                if let Some(failed) = &story.step(path).failed {
+                if let Some(failed) = story.step(path).failed() {
                     came_back(text, failed);
                 }
             }
@@ -260,7 +260,7 @@ fn blamed<'a>(story: &'a Story, window: &str) -> Option<(&'a Path, &'a Step)> {
     let windows = story.state.windows.values();
     let window = windows.filter(|known| known.path.name() == window).max_by_key(|known| known.opened_at.wall_us)?;
     let failed_at = |path: &Path| {
-        let failed = story.step(path).failed.as_ref()?;
+        let failed = story.step(path).failed()?;
         let own = failed.failure.kind != FailureKind::Stopped;
         (own && failed.at.wall_us >= window.opened_at.wall_us).then_some(failed.at.wall_us)
     };

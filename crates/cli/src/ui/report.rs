@@ -232,8 +232,8 @@ fn holds(story: &Story, run: &str) -> Vec<HoldReport> {
     let state = &story.state;
     let of_steps = state.steps_in_order().into_iter().filter_map(|(path, step)| {
         let reason = match (&step.undo.held, &step.phase) {
-            (Some(failure), _) => HoldReason::UndoFailed { failure: failure.clone() },
-            (None, Phase::Held(reason)) => reason.clone(),
+            (Some(failure), _) => HoldReason::UndoFailed { failure: (**failure).clone() },
+            (None, Phase::Held(reason)) => (**reason).clone(),
             _ => return None,
         };
         Some(HoldReport {
@@ -342,7 +342,7 @@ fn step_report<'a>(story: &'a Story, path: &'a Path, step: &'a Step) -> StepRepo
         took_ms: took_us.or_else(|| step.ended_at.map(|at| span_us(step.started_at, at))).map(ms),
         site: step.site.to_string(),
         summary: told.does.as_deref(),
-        error: told.failed.as_ref().map(|failed| failed.failure.message.as_str()),
-        saw: told.saw.as_deref(),
+        error: told.failed().map(|failed| failed.failure.message.as_str()),
+        saw: told.saw(),
     }
 }

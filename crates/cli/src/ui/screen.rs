@@ -100,6 +100,11 @@ impl Screen {
         Self { mode, shared, painter: Mutex::new(painter) }
     }
 
+    /// Of a run whose journal was read already.
+    pub(crate) fn remember(&self, story: Story) {
+        self.shared.lock().story = story;
+    }
+
     /// The engine is attached and about to run.
     pub(crate) fn begin(&self, control: Control) {
         if self.mode == Mode::Silent {
@@ -312,7 +317,7 @@ fn last_lines(shared: &Shared) -> HashMap<Path, String> {
     let running: Vec<(Path, Option<Handle>)> = {
         let inner = shared.lock();
         let steps = inner.story.state.steps.iter().filter(|(_, step)| matches!(step.phase, Phase::Running(_)));
-        steps.take(MAX_LAST_LINES).map(|(path, _)| (path.clone(), inner.story.step(path).handle.clone())).collect()
+        steps.take(MAX_LAST_LINES).map(|(path, _)| (path.clone(), inner.story.step(path).handle().cloned())).collect()
     };
     running.into_iter().filter_map(|(path, handle)| Some((path.clone(), find(&path, handle.as_ref())?))).collect()
 }

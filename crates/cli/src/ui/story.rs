@@ -25,14 +25,42 @@ pub(crate) struct Story {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StepStory {
     /// What it does, in one line.
-    pub(crate) does: Option<String>,
-    pub(crate) handle: Option<Handle>,
-    pub(crate) failed: Option<Failed>,
+    pub(crate) does: Option<Box<str>>,
     pub(crate) took_us: Option<u64>,
+    /// What most steps of a long run do not have.
+    rare: Option<Box<Rare>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Rare {
+    handle: Option<Handle>,
+    failed: Option<Failed>,
     /// When the attempt that runs, or ran last, began.
     began_at: Option<Moment>,
     /// What its postcondition saw.
-    pub(crate) saw: Option<String>,
+    saw: Option<String>,
+}
+
+impl StepStory {
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    pub(crate) fn handle(&self) -> Option<&Handle> {
+        self.rare.as_ref()?.handle.as_ref()
+    }
+
+    pub(crate) fn failed(&self) -> Option<&Failed> {
+        self.rare.as_ref()?.failed.as_ref()
+    }
+
+    fn began_at(&self) -> Option<Moment> {
+        self.rare.as_ref()?.began_at
+    }
+
+    pub(crate) fn saw(&self) -> Option<&str> {
+        self.rare.as_ref()?.saw.as_deref()
+    }
 }
 
 /// The last attempt that failed, kept while the step holds and after it succeeded.
@@ -52,8 +80,7 @@ impl Story {
 
     /// What is told of a step beyond its state; empty for steps that never began.
     pub(crate) fn step(&self, path: &Path) -> &StepStory {
-        const NOTHING: &StepStory =
-            &StepStory { does: None, handle: None, failed: None, took_us: None, began_at: None, saw: None };
+        const NOTHING: &StepStory = &StepStory { does: None, took_us: None, rare: None };
         self.steps.get(path).unwrap_or(NOTHING)
     }
 
@@ -61,7 +88,7 @@ impl Story {
     pub(crate) fn took_us(&self, path: &Path, outcome: Option<&Stored<Outcome>>, at: Moment) -> Option<u64> {
         let open = self.state.steps.get(path).filter(|step| step.is_running() || step.is_waiting());
         match open {
-            Some(step) => Some(span_us(self.step(path).began_at.unwrap_or(step.started_at), at)),
+            Some(step) => Some(span_us(self.step(path).began_at().unwrap_or(step.started_at), at)),
             None => {
                 outcome.and_then(|outcome| serde_json::from_str::<Took>(outcome.json()).ok()).map(|took| took.took_us)
             }
@@ -74,12 +101,13 @@ impl Story {
             Event::AttemptStarted(started) => {
                 let step = self.steps.entry(started.path.clone()).or_default();
                 step.does = Some(first_chars(started.action.summary()));
-                step.handle = Some(started.handle.clone());
-                step.began_at = Some(record.at);
+                let rare = step.rare();
+                rare.handle = Some(started.handle.clone());
+                rare.began_at = Some(record.at);
             }
             Event::AttemptFailed(failed) => {
                 let step = self.steps.entry(failed.path.clone()).or_default();
-                step.failed = Some(Failed {
+                step.rare().failed = Some(Failed {
                     attempt: failed.attempt,
                     failure: failed.failure.clone(),
                     outcome: failed.outcome.clone(),
@@ -93,16 +121,20 @@ impl Story {
                 if let Some(summary) = &succeeded.summary {
                     step.does = Some(first_chars(summary.clone()));
                 }
-                step.saw =
-                    succeeded.evidence.as_ref().map(|evidence| format!("{} gave {}", evidence.check, evidence.saw));
+                let saw = succeeded.evidence.as_ref();
+                if let Some(saw) = saw.map(|evidence| format!("{} gave {}", evidence.check, evidence.saw)) {
+                    step.rare().saw = Some(saw);
+                } else if let Some(rare) = &mut step.rare {
+                    rare.saw = None;
+                }
             }
             Event::UndoStarted(started) => {
-                self.steps.entry(started.path.clone()).or_default().handle = Some(started.handle.clone());
+                self.steps.entry(started.path.clone()).or_default().rare().handle = Some(started.handle.clone());
             }
             Event::UndoFailed(failed) => {
                 let step = self.steps.entry(failed.path.clone()).or_default();
                 let failure = failed.failure.clone();
-                step.failed = Some(Failed { attempt: failed.attempt, failure, outcome: None, at: record.at });
+                step.rare().failed = Some(Failed { attempt: failed.attempt, failure, outcome: None, at: record.at });
             }
             Event::UndoBegan(_) => self.ended_at = None,
             Event::RunFinished { .. } => self.ended_at = Some(record.at),
@@ -117,12 +149,12 @@ struct Took {
     took_us: u64,
 }
 
-fn first_chars(mut text: String) -> String {
+fn first_chars(mut text: String) -> Box<str> {
     if let Some((at, _)) = text.char_indices().nth(MAX_SUMMARY_CHARS) {
         text.truncate(at);
         text.push('…');
     }
-    text
+    text.into_boxed_str()
 }
 
 /// Microseconds between two moments, on the boot-time clock unless a reboot lay between.

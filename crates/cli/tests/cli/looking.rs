@@ -1,6 +1,7 @@
 //! Looking at runs and runbooks: check, docs, runs, show, watch, logs, completions.
 
 use crate::place::Place;
+use std::time::{Duration, Instant};
 
 const TWO: &str = r#""""Greet people, one by one."""
 
@@ -120,6 +121,24 @@ fn runs_are_listed_newest_first() {
     assert_eq!(runs[0]["status"], "held");
     assert_eq!(runs[0]["by"]["name"], "bob");
     assert_eq!(runs[1]["status"], "succeeded");
+}
+
+#[test]
+fn an_engine_that_has_left_is_not_looked_for_when_runs_are_listed() {
+    let place = Place::with(TWO).file("park.star", "def main():\n    approve(\"Go\", by = \"ops\")\n");
+    place.ran(&["run", "book.star"]).ends(0);
+    place.ran(&["run", "park.star", "--detach"]).ends(0);
+    let db = rusqlite::Connection::open(place.home().join("journal.db")).unwrap();
+    let named = || {
+        let count = "SELECT count(*) FROM runs WHERE holder IS NOT NULL OR status NOT IN ('succeeded', 'waiting')";
+        db.query_row(count, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    // The engine in the background parks in its own time; its name goes with it.
+    let until = Instant::now() + Duration::from_secs(30);
+    while named() > 0 && Instant::now() < until {
+        std::thread::yield_now();
+    }
+    assert_eq!(named(), 0);
 }
 
 #[test]

@@ -57,7 +57,7 @@ pub fn decide_at(state: &RunState, scope: &Scope, path: &Path, fingerprint: Dige
         // Looked after even where nothing new may start: whoever takes back needs to know that nothing of it is alive.
         Phase::Running(started) => Decision::Recover(started.clone()),
         Phase::Failed { failure, retry_at_us, .. } => match (retry_at_us, end_of_failure(state, scope, failure)) {
-            _ if state.settled_around(&scope.path).is_some() => Decision::Raise(failure.clone()),
+            _ if state.settled_around(&scope.path).is_some() => Decision::Raise((**failure).clone()),
             // Ended because the run stops: nothing to retry, to catch or to ask a person about.
             _ if failure.kind == FailureKind::Stopped && !may_act(state, scope, path) => Decision::Stop,
             (Some(at), _) if may_act(state, scope, path) => match begin(state, scope, path, Some(step)) {

@@ -2,6 +2,7 @@
 //!
 //! Owns the two interfaces and how control leaves a branch early (`Unwind`). Never knows Starlark or a journal.
 
+use crate::event::Stored;
 use crate::outcome::{Failure, Outcome};
 use crate::path::Path;
 use crate::request::{BranchesRequest, Callbacks, PersonRequest, PollRequest, StepRequest, WaitRequest};
@@ -29,6 +30,8 @@ pub enum Unwind {
 }
 
 /// What built-ins call. One host drives one run; it is called from every evaluating thread.
+///
+/// Outcomes are handed over as the journal keeps them: evaluating holds every one until it ends, and few are looked at.
 pub trait Host: Send + Sync {
     /// Performs the step durably, or answers it from the journal. `scope` is the scope the step stands in.
     fn step(
@@ -36,14 +39,14 @@ pub trait Host: Send + Sync {
         scope: &Arc<Scope>,
         request: &StepRequest,
         callbacks: &mut dyn Callbacks,
-    ) -> Result<Arc<Outcome>, Unwind>;
+    ) -> Result<Stored<Outcome>, Unwind>;
 
     fn poll(
         &self,
         scope: &Arc<Scope>,
         request: &PollRequest,
         callbacks: &mut dyn Callbacks,
-    ) -> Result<Arc<Outcome>, Unwind>;
+    ) -> Result<Stored<Outcome>, Unwind>;
 
     fn wait(&self, scope: &Arc<Scope>, request: &WaitRequest) -> Result<(), Unwind>;
 
@@ -53,7 +56,7 @@ pub trait Host: Send + Sync {
         scope: &Arc<Scope>,
         request: &PersonRequest,
         callbacks: &mut dyn Callbacks,
-    ) -> Result<Arc<Outcome>, Unwind>;
+    ) -> Result<Stored<Outcome>, Unwind>;
 
     /// Runs `body` as `scope`: a phase, an attempt, a window. An attempt gives a struct `(ok, value, error)`; the
     /// others give what `body` gives.

@@ -162,6 +162,7 @@ impl RunState {
         (seq, at): (u64, Moment),
         change: impl FnOnce(&mut Step),
     ) {
+        let site = self.shared(site);
         self.steps.entry(path.clone()).or_insert_with(|| Step::new(kind, site.clone(), fingerprint, seq, at));
         self.change_step(path, |step| {
             if step.generation != generation {
@@ -171,7 +172,7 @@ impl RunState {
                 step.first_seq = first_seq;
             }
             step.kind = kind;
-            step.site = site.clone();
+            step.site = site;
             step.fingerprint = fingerprint;
             step.last_seq = seq;
             change(step);
@@ -208,11 +209,7 @@ impl RunState {
             }
             step.open = None;
             step.outcome.clone_from(&failed.outcome);
-            step.phase = Phase::Failed {
-                failure: failed.failure.clone(),
-                outcome: failed.outcome.clone(),
-                retry_at_us: failed.retry_at_us,
-            };
+            step.phase = Phase::Failed { failure: Box::new(failed.failure.clone()), retry_at_us: failed.retry_at_us };
         });
         self.touch_window(&failed.path, at);
     }
@@ -255,22 +252,23 @@ impl RunState {
             // A hold is not an act: the order of taking back stays.
             step.last_seq = last_seq;
             if let HoldReason::UndoFailed { failure } = &held.reason {
-                step.undo.held = Some(failure.clone());
+                step.undo.held = Some(Box::new(failure.clone()));
             } else {
                 if let HoldReason::Unknown { .. } = held.reason {
                     // What it did is unknown; that nothing of it is alive is proven.
                     step.open = None;
                 }
-                step.phase = Phase::Held(held.reason.clone());
+                step.phase = Phase::Held(Box::new(held.reason.clone()));
             }
         });
     }
 
     fn decided(&mut self, decided: &Decided) {
-        if let Some(Step { phase: Phase::Held(HoldReason::Rotated { source, .. }), .. }) = self.steps.get(&decided.path)
+        if let Some(Step { phase: Phase::Held(reason), .. }) = self.steps.get(&decided.path)
+            && let HoldReason::Rotated { source, .. } = &**reason
         {
             // A person says it is the same place: the next use records the new value's hash.
-            self.secrets.remove(&source.clone());
+            self.secrets.remove(source);
         }
         self.change_step(&decided.path, |step| {
             if step.undo.held.is_some() {
@@ -284,7 +282,8 @@ impl RunState {
                 Choice::Done | Choice::NotDone => step.open = None,
                 Choice::Waive | Choice::Keep | Choice::Redo | Choice::Depart => {}
             }
-            step.phase = Phase::Decided { choice: decided.choice.clone(), decision: decided.decision.clone(), outcome };
+            let decision = Box::new(decided.decision.clone());
+            step.phase = Phase::Decided { choice: decided.choice.clone(), decision, outcome };
         });
     }
 
@@ -310,7 +309,7 @@ impl RunState {
         let what = (timer.kind, &timer.site, timer.fingerprint);
         self.begin_step(&timer.path, generation, what, (seq, at), |step| {
             step.started_at = at;
-            step.phase = Phase::Timer(timer.clone());
+            step.phase = Phase::Timer(Box::new(timer.clone()));
         });
     }
 
@@ -347,14 +346,15 @@ impl RunState {
         self.run_holds.clear();
         self.reopen_windows();
         let failed = |step: &Step| {
-            matches!(step.phase, Phase::Held(HoldReason::Failed { .. } | HoldReason::PastCommitPoint { .. }))
+            let Phase::Held(hold) = &step.phase else { return false };
+            matches!(**hold, HoldReason::Failed { .. } | HoldReason::PastCommitPoint { .. })
         };
         let failed: Vec<Path> =
             self.steps.iter().filter(|(_, step)| failed(step)).map(|(path, _)| path.clone()).collect();
         for path in failed {
             self.change_step(&path, |step| {
                 step.forgiven = step.attempts;
-                let (decision, outcome) = (edited.decision.clone(), step.outcome.clone());
+                let (decision, outcome) = (Box::new(edited.decision.clone()), step.outcome.clone());
                 step.phase = Phase::Decided { choice: Choice::Retry, decision, outcome };
             });
         }
@@ -458,6 +458,10 @@ impl RunState {
 
     /// A question or a timer beside a failure that was caught: nobody waits for it any more.
     fn end_waiting(&mut self, scope: &Path) {
+        if self.waiting_steps == 0 {
+            // Scopes settle by the thousand, and looking at every step costs more the longer the run is.
+            return;
+        }
         let waiting: Vec<Path> = self
             .steps
             .iter()

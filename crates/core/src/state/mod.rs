@@ -16,6 +16,7 @@ use crate::ids::Actor;
 use crate::outcome::Failure;
 use crate::path::Path;
 use crate::record::Moment;
+use crate::request::Site;
 use crate::scope::ScopeKind;
 use crate::value::Value;
 use crate::window::Window;
@@ -63,6 +64,7 @@ pub struct RunState {
     pub waiting_steps: u64,
     /// An `inverse()` keeps, or kept, a former file beside one that was written.
     pub keeps_files: bool,
+    files: HashSet<Arc<str>>,
 }
 
 #[derive(Clone, Debug)]
@@ -174,6 +176,18 @@ impl RunState {
     /// The open window, where one is. Windows do not nest and are not in branches side by side with another.
     pub fn open_window(&self) -> Option<&Window> {
         self.windows.values().find(|window| window.is_open())
+    }
+
+    /// The file a site names, kept once however many steps stand in it.
+    fn shared(&mut self, site: &Site) -> Site {
+        let file = match self.files.get(&site.file) {
+            Some(known) => known.clone(),
+            None => {
+                self.files.insert(site.file.clone());
+                site.file.clone()
+            }
+        };
+        Site { file, ..*site }
     }
 
     /// Steps in the order in which the journal first named them.

@@ -11,6 +11,7 @@ use crate::record::Moment;
 use crate::request::{Site, StepKind};
 use std::sync::Arc;
 
+/// A run may have a hundred thousand: what is rare is boxed, what they share is shared.
 #[derive(Clone, Debug)]
 pub struct Step {
     pub kind: StepKind,
@@ -51,15 +52,14 @@ pub enum Phase {
     /// Its intent is durable; no end is known.
     Running(Arc<AttemptStarted>),
     Failed {
-        failure: Failure,
-        outcome: Option<Stored<Outcome>>,
+        failure: Box<Failure>,
         retry_at_us: Option<i64>,
     },
-    Held(HoldReason),
+    Held(Box<HoldReason>),
     /// A person decided; the engine has not acted on it yet.
     Decided {
         choice: Choice,
-        decision: Decision,
+        decision: Box<Decision>,
         outcome: Option<Stored<Outcome>>,
     },
     Succeeded {
@@ -70,7 +70,7 @@ pub enum Phase {
         asked: Arc<PersonAsked>,
         answers: Vec<PersonAnswered>,
     },
-    Timer(TimerSet),
+    Timer(Box<TimerSet>),
     /// Taken back, or forgotten with the scope that was taken back.
     Undone,
 }
@@ -82,7 +82,7 @@ pub struct UndoProgress {
     pub running: Option<Arc<UndoStarted>>,
     pub retry_at_us: Option<i64>,
     /// Retries are used up.
-    pub held: Option<Failure>,
+    pub held: Option<Box<Failure>>,
 }
 
 impl Step {
@@ -134,5 +134,16 @@ impl Step {
             }
         }
         actions
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_small_for_a_run_may_have_a_hundred_thousand() {
+        assert!(size_of::<Phase>() <= 40, "{}", size_of::<Phase>());
+        assert!(size_of::<Step>() <= 256, "{}", size_of::<Step>());
     }
 }

@@ -6,7 +6,7 @@ use super::live::Live;
 use super::{Planner, unknown_result};
 use crate::scopes::passed;
 use piton_core::action::Effect;
-use piton_core::event::Evidence;
+use piton_core::event::{Evidence, Stored};
 use piton_core::hole;
 use piton_core::outcome::Failure;
 use piton_core::plan::{Known, Step, What};
@@ -27,7 +27,7 @@ impl Host for Planner {
         scope: &Arc<Scope>,
         request: &StepRequest,
         callbacks: &mut dyn Callbacks,
-    ) -> Result<Arc<Outcome>, Unwind> {
+    ) -> Result<Stored<Outcome>, Unwind> {
         self.going_on()?;
         let mut step = planned(request.kind, &request.action, request.action.summary(), request.fingerprint());
         step.effect = Some(request.action.effect());
@@ -49,7 +49,12 @@ impl Host for Planner {
         }
     }
 
-    fn poll(&self, scope: &Arc<Scope>, request: &PollRequest, _: &mut dyn Callbacks) -> Result<Arc<Outcome>, Unwind> {
+    fn poll(
+        &self,
+        scope: &Arc<Scope>,
+        request: &PollRequest,
+        _: &mut dyn Callbacks,
+    ) -> Result<Stored<Outcome>, Unwind> {
         self.going_on()?;
         let action = &request.check.action;
         let summary = format!("until {}, every {}, at most {}", action.summary(), request.every, request.timeout);
@@ -73,7 +78,7 @@ impl Host for Planner {
         scope: &Arc<Scope>,
         request: &PersonRequest,
         callbacks: &mut dyn Callbacks,
-    ) -> Result<Arc<Outcome>, Unwind> {
+    ) -> Result<Stored<Outcome>, Unwind> {
         self.going_on()?;
         if scope.window().is_some() {
             let message = format!("{}: a window never waits for a person: ask before it opens", request.site);
@@ -88,7 +93,7 @@ impl Host for Planner {
         if let Some(ensures) = &request.ensures
             && let Live::Holds(outcome) = self.look(about, ensures, Predicate::Ensures, callbacks)
         {
-            return Ok(self.known(about, step, Known::AlreadyTrue, Arc::new(outcome)));
+            return Ok(self.known(about, step, Known::AlreadyTrue, Stored::seal(&outcome)));
         }
         // An approval changes nothing that a read could see; a person at work does.
         let changes = matches!(request.ask, Ask::Manual { .. });
@@ -138,7 +143,7 @@ pub(super) struct About<'a> {
 }
 
 impl Planner {
-    fn remembered(&self, step: &Step, path: &Path, fingerprint: Digest) -> Option<Arc<Outcome>> {
+    fn remembered(&self, step: &Step, path: &Path, fingerprint: Digest) -> Option<Stored<Outcome>> {
         // What has holes may have been done with any value in their place.
         step.fingerprint?;
         self.planning.oracle.known(path, fingerprint)
@@ -150,21 +155,21 @@ impl Planner {
         request: &StepRequest,
         step: Step,
         callbacks: &mut dyn Callbacks,
-    ) -> Result<Arc<Outcome>, Unwind> {
-        if let Action::Env { .. } = request.action {
+    ) -> Result<Stored<Outcome>, Unwind> {
+        if let Action::Env { .. } = *request.action {
             return self.variable(about, request, step, callbacks);
         }
         // Another run has another time and other ids: to show one would be a guess.
-        if matches!(request.action, Action::Now | Action::NewId) {
+        if matches!(*request.action, Action::Now | Action::NewId) {
             return Ok(self.later(about, step, false));
         }
-        let constant = matches!(request.action, Action::Noop { .. });
+        let constant = matches!(*request.action, Action::Noop { .. });
         let reads = constant || (step.fingerprint.is_some() && self.sees(about.scope));
         if !reads {
             return Ok(self.later(about, step, false));
         }
         match self.perform(request, callbacks) {
-            Ok(outcome) => Ok(self.known(about, step, Known::Read, Arc::new(outcome))),
+            Ok(outcome) => Ok(self.known(about, step, Known::Read, Stored::seal(&outcome))),
             Err(_) if self.planning.cancel.fired() => Err(Unwind::Stopping),
             Err(failure) => Err(self.fails(about, step, failure)),
         }
@@ -177,7 +182,7 @@ impl Planner {
         request: &StepRequest,
         step: Step,
         callbacks: &mut dyn Callbacks,
-    ) -> Result<Arc<Outcome>, Unwind> {
+    ) -> Result<Stored<Outcome>, Unwind> {
         let known = crate::shared::lock(&self.variables).get(about.path).cloned();
         if let Some(outcome) = known {
             return Ok(self.known(about, step, Known::Read, outcome));
@@ -187,7 +192,7 @@ impl Planner {
         }
         match self.perform(request, callbacks) {
             Ok(outcome) => {
-                let outcome = Arc::new(outcome);
+                let outcome = Stored::seal(&outcome);
                 crate::shared::lock(&self.variables).insert(about.path.clone(), outcome.clone());
                 Ok(self.known(about, step, Known::Read, outcome))
             }
@@ -201,11 +206,11 @@ impl Planner {
         request: &StepRequest,
         mut step: Step,
         callbacks: &mut dyn Callbacks,
-    ) -> Arc<Outcome> {
+    ) -> Stored<Outcome> {
         if let Some(ensures) = &request.ensures
             && let Live::Holds(outcome) = self.look(about, ensures, Predicate::Ensures, callbacks)
         {
-            return self.known(about, step, Known::AlreadyTrue, Arc::new(outcome));
+            return self.known(about, step, Known::AlreadyTrue, Stored::seal(&outcome));
         }
         step.undo = match request.undo {
             UndoForm::None => None,
@@ -236,26 +241,26 @@ impl Planner {
     }
 
     /// A timer or a poll: the world afterwards is another one.
-    fn waits(&self, about: About<'_>, step: Step, fingerprint: Digest) -> Arc<Outcome> {
+    fn waits(&self, about: About<'_>, step: Step, fingerprint: Digest) -> Stored<Outcome> {
         match self.remembered(&step, about.path, fingerprint) {
             Some(outcome) => self.known(about, step, Known::Done, outcome),
             None => self.later(about, step, true),
         }
     }
 
-    fn known(&self, about: About<'_>, mut step: Step, known: Known, outcome: Arc<Outcome>) -> Arc<Outcome> {
+    fn known(&self, about: About<'_>, mut step: Step, known: Known, outcome: Stored<Outcome>) -> Stored<Outcome> {
         step.known = known;
         // A constant needs no telling.
         let tells = !matches!(known, Known::AlreadyTrue) && !step.summary.starts_with("noop");
-        step.saw = tells.then(|| outcome.summary());
+        step.saw = tells.then(|| outcome.open().map(|outcome| outcome.summary()).unwrap_or_default());
         self.record(about.scope, about.path, Some(about.site), What::Step(Box::new(step)));
         outcome
     }
 
-    fn later(&self, about: About<'_>, step: Step, changes: bool) -> Arc<Outcome> {
+    fn later(&self, about: About<'_>, step: Step, changes: bool) -> Stored<Outcome> {
         self.record(about.scope, about.path, Some(about.site), What::Step(Box::new(step)));
         self.track(about.scope, |track| (track.changed, track.holes) = (track.changed || changes, track.holes + 1));
-        Arc::new(Outcome::hole(&format!("\"{}\"", about.path.name())))
+        Stored::seal(&Outcome::hole(&format!("\"{}\"", about.path.name())))
     }
 
     fn fails(&self, about: About<'_>, step: Step, failure: Failure) -> Unwind {

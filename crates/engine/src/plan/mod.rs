@@ -31,7 +31,7 @@ use std::sync::{Arc, Mutex};
 /// What is known already: a run's journal, where one is planned on.
 pub trait Oracle: Send + Sync {
     /// The outcome of the step with this path and fingerprint.
-    fn known(&self, path: &Path, fingerprint: Digest) -> Option<Arc<Outcome>>;
+    fn known(&self, path: &Path, fingerprint: Digest) -> Option<Stored<Outcome>>;
 
     /// The postcondition that was looked at when the step was done, in words; empty: it had none. `None`: whatever it is
     /// now, it is not asked again.
@@ -45,7 +45,7 @@ pub trait Oracle: Send + Sync {
 pub struct NothingKnown;
 
 impl Oracle for NothingKnown {
-    fn known(&self, _: &Path, _: Digest) -> Option<Arc<Outcome>> {
+    fn known(&self, _: &Path, _: Digest) -> Option<Stored<Outcome>> {
         None
     }
 }
@@ -76,9 +76,9 @@ impl Journaled {
 }
 
 impl Oracle for Journaled {
-    fn known(&self, path: &Path, fingerprint: Digest) -> Option<Arc<Outcome>> {
+    fn known(&self, path: &Path, fingerprint: Digest) -> Option<Stored<Outcome>> {
         let (known, outcome) = self.done.get(path)?;
-        if *known == fingerprint { crate::step::open(outcome).ok() } else { None }
+        (*known == fingerprint).then(|| outcome.clone())
     }
 
     fn checked(&self, path: &Path) -> Option<String> {
@@ -149,7 +149,7 @@ struct Planner {
     /// Of each branch that is being evaluated, and of the run itself, by path.
     tracks: Mutex<HashMap<Path, Track>>,
     /// Environment variables, read once a plan as they are read once a run.
-    variables: Mutex<HashMap<Path, Arc<Outcome>>>,
+    variables: Mutex<HashMap<Path, Stored<Outcome>>>,
     looks: AtomicU32,
     threads: AtomicUsize,
 }

@@ -155,8 +155,11 @@ fn person(sim: &Sim) -> bool {
             Phase::Asked { answers, .. } if answers.is_empty() => {
                 sim.answer_as(&crate::sim::actor("bob", 2), at.as_str(), Answer::Approve);
             }
-            Phase::Held(HoldReason::Failed { .. }) => sim.decide(at.as_str(), Choice::Waive),
-            Phase::Held(HoldReason::PastCommitPoint { .. }) => sim.decide(at.as_str(), Choice::Retry),
+            Phase::Held(reason) => match **reason {
+                HoldReason::Failed { .. } => sim.decide(at.as_str(), Choice::Waive),
+                HoldReason::PastCommitPoint { .. } => sim.decide(at.as_str(), Choice::Retry),
+                _ => continue,
+            },
             _ => continue,
         }
         helped = true;

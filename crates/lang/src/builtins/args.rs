@@ -15,6 +15,7 @@ use starlark::values::list::ListRef;
 use starlark::values::tuple::TupleRef;
 use starlark::values::{StringValue, UnpackValue, Value, ValueLike, ValueOfUnchecked};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 pub(crate) type ActionArg<'v> = ValueOfUnchecked<'v, &'v ActionValue>;
 pub(crate) type CheckArg<'v> = ValueOfUnchecked<'v, Either<&'v ActionValue, &'v Check<'v>>>;
@@ -142,9 +143,9 @@ pub(crate) fn variables(value: Option<Value<'_>>) -> Result<BTreeMap<String, Tex
     Ok(variables)
 }
 
-pub(crate) fn action<'v>(value: Value<'v>, what: &str) -> Result<Action, AuthorError> {
+pub(crate) fn action<'v>(value: Value<'v>, what: &str) -> Result<Arc<Action>, AuthorError> {
     match ActionValue::from_value(value) {
-        Some(action) => Ok((*action.0).clone()),
+        Some(action) => Ok(action.0.clone()),
         None => Err(author(format!("{what}: an action is needed, not {}", shown(value)))
             .help("such as sh(\"...\"), query(url, \"...\") or sql(url, \"...\")")),
     }
@@ -164,7 +165,7 @@ pub(crate) fn check<'v>(
         return Err(author(format!("{what}: an action is needed, not a function"))
             .help("a predicate needs something to look at: check(query(...), predicate)"));
     }
-    Ok((piton_core::request::Check { action: action(value, what)?, has_predicate: false }, None))
+    Ok((piton_core::request::Check { action: (*action(value, what)?).clone(), has_predicate: false }, None))
 }
 
 /// A function that the author wrote, or one of the language's.

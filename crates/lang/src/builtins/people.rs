@@ -5,7 +5,7 @@ use crate::callbacks::{Functions, Live};
 use crate::codec::{alloc_outcome, encode};
 use crate::error::{AuthorError, author};
 use crate::session::{Session, call_site};
-use crate::values::OutcomeValue;
+use crate::values::{Given, OutcomeValue};
 use piton_core::request::{Ask, PersonRequest};
 use piton_core::{Duration, Value as Plain};
 use starlark::environment::GlobalsBuilder;
@@ -55,7 +55,7 @@ fn answer<'v>(
     let host = session.host(builtin)?;
     session.count_step()?;
     match host.person(&session.scope(), request, &mut Live { eval, functions }) {
-        Ok(outcome) => Ok(alloc_outcome(&outcome, session.registry, eval)?),
+        Ok(outcome) => Ok(alloc_outcome(Given::Sealed(outcome), session.registry, eval)?),
         Err(why) => Err(session.leave(why)),
     }
 }

@@ -5,6 +5,7 @@ use crate::callbacks::{Functions, Live};
 use crate::codec::{decode, encode};
 use crate::error::author;
 use crate::session::{Session, call_site};
+use crate::values::Given;
 use piton_core::outcome::{Failure, FailureKind};
 use piton_core::ports::Unwind;
 use piton_core::request::{Retry, StepKind, StepRequest, UndoForm};
@@ -56,7 +57,7 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
             path: Path::root().child(&format!("env {variable}")),
             site: call_site(eval),
             kind: StepKind::Read,
-            action: Action::Env { variable: variable.to_owned() },
+            action: Action::Env { variable: variable.to_owned() }.into(),
             requires: None,
             ensures: None,
             has_predicate: false,
@@ -70,8 +71,8 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
             doc: None,
         };
         let functions = Functions::default();
-        let outcome =
-            host.step(&Scope::run(), &request, &mut Live { eval, functions }).map_err(|why| session.leave(why))?;
+        let given = host.step(&Scope::run(), &request, &mut Live { eval, functions });
+        let outcome = Given::Sealed(given.map_err(|why| session.leave(why))?).open()?;
         let value = outcome.value.as_ref().map(|value| decode(value, session.registry, eval)).transpose()?;
         Ok(ValueOfUnchecked::new(value.unwrap_or_else(Value::new_none)))
     }

@@ -5,15 +5,16 @@ use crate::callbacks::{Functions, Live};
 use crate::codec::alloc_outcome;
 use crate::error::{AuthorError, author};
 use crate::session::{Session, call_site};
-use crate::values::{ActionValue, Inverse, OutcomeValue, RetryValue};
+use crate::values::{ActionValue, Given, Inverse, OutcomeValue, RetryValue};
 use either::Either;
-use piton_core::Duration;
 use piton_core::request::{Retry, StepKind, StepRequest, UndoForm};
+use piton_core::{Action, Duration};
 use starlark::environment::GlobalsBuilder;
 use starlark::eval::Evaluator;
 use starlark::starlark_module;
 use starlark::values::none::NoneOr;
 use starlark::values::{Value, ValueLike, ValueOfUnchecked};
+use std::sync::Arc;
 
 type RetryArg<'v> = ValueOfUnchecked<'v, Either<i32, &'v RetryValue<'v>>>;
 type OutcomeReturn<'v> = ValueOfUnchecked<'v, &'v OutcomeValue<'v>>;
@@ -49,7 +50,7 @@ pub(crate) fn perform<'v>(
     session.count_step()?;
     let outcome = host.step(&session.scope(), &request, &mut Live { eval, functions });
     match outcome {
-        Ok(outcome) => Ok(alloc_outcome(&outcome, session.registry, eval)?),
+        Ok(outcome) => Ok(alloc_outcome(Given::Sealed(outcome), session.registry, eval)?),
         Err(why) => Err(session.leave(why)),
     }
 }
@@ -59,7 +60,7 @@ pub(crate) fn bare(
     builtin: &str,
     name: &str,
     kind: StepKind,
-    action: piton_core::Action,
+    action: impl Into<Arc<Action>>,
     eval: &Evaluator<'_, '_, '_>,
 ) -> Result<StepRequest, AuthorError> {
     let site = call_site(eval);
@@ -69,7 +70,7 @@ pub(crate) fn bare(
         path: session.name(builtin, name, &site)?,
         site,
         kind,
-        action,
+        action: action.into(),
         requires: None,
         ensures: None,
         has_predicate: false,

@@ -5,7 +5,7 @@ use crate::callbacks::{Functions, Live};
 use crate::codec::alloc_outcome;
 use crate::error::{AuthorError, author};
 use crate::session::{Session, call_site};
-use crate::values::OutcomeValue;
+use crate::values::{Given, OutcomeValue};
 use piton_core::Duration;
 use piton_core::request::{PollRequest, WaitRequest};
 use starlark::environment::GlobalsBuilder;
@@ -77,7 +77,7 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
         };
         let functions = Functions { check: predicate, ..Functions::default() };
         match host.poll(&session.scope(), &request, &mut Live { eval, functions }) {
-            Ok(outcome) => Ok(ValueOfUnchecked::new(alloc_outcome(&outcome, session.registry, eval)?)),
+            Ok(outcome) => Ok(ValueOfUnchecked::new(alloc_outcome(Given::Sealed(outcome), session.registry, eval)?)),
             Err(why) => Err(session.leave(why)),
         }
     }

@@ -2,17 +2,16 @@
 
 use crate::error::{AuthorError, author, explain};
 use crate::registry::Registry;
-use crate::values::{ActionValue, Blob, DurationValue, Hole, OutcomeValue, Partial, SecretValue};
+use crate::values::{ActionValue, Blob, DurationValue, Given, Hole, OutcomeValue, Partial, SecretValue};
 use num_bigint::BigInt;
+use piton_core::Value as Plain;
 use piton_core::value::Definition;
-use piton_core::{Outcome, Value as Plain};
 use starlark::eval::Evaluator;
 use starlark::values::dict::AllocDict;
 use starlark::values::list::AllocList;
 use starlark::values::structs::AllocStruct;
 use starlark::values::tuple::AllocTuple;
 use starlark::values::{Heap, Value};
-use std::sync::Arc;
 
 /// Decodes a value into the evaluator's heap.
 pub(crate) fn decode<'v>(
@@ -47,7 +46,8 @@ pub(crate) fn decode<'v>(
             heap.alloc(AllocDict(entries))
         }
         Plain::Struct(fields) => heap.alloc(AllocStruct(decode_fields(fields, registry, eval)?)),
-        Plain::Record { of, fields } => {
+        Plain::Record(record) => {
+            let piton_core::value::Record { of, fields } = &**record;
             let constructor = defined(of, registry, heap)?;
             let fields = decode_fields(fields, registry, eval)?;
             let named: Vec<(&str, Value<'v>)> = fields.iter().map(|(name, value)| (*name, *value)).collect();
@@ -59,7 +59,7 @@ pub(crate) fn decode<'v>(
             let value = decode(value, registry, eval)?;
             eval.eval_function(ty, &[value], &[]).map_err(|_| author(format!("{} has no value {value}", of.name)))?
         }
-        Plain::Outcome(outcome) => alloc_outcome(outcome, registry, eval)?,
+        Plain::Outcome(outcome) => alloc_outcome(Given::Open(outcome.clone()), registry, eval)?,
         Plain::Function(callable) => {
             let function = defined(&callable.function, registry, heap)?;
             if callable.args.is_empty() && callable.kwargs.is_empty() {
@@ -90,27 +90,31 @@ fn defined<'v>(of: &Definition, registry: &Registry, heap: Heap<'v>) -> Result<V
 
 /// An outcome's handle; its value is decoded now where that needs the evaluator, everything else on access.
 pub(crate) fn alloc_outcome<'v>(
-    outcome: &Arc<Outcome>,
+    given: Given,
     registry: &Registry,
     eval: &mut Evaluator<'v, '_, '_>,
 ) -> Result<Value<'v>, AuthorError> {
-    if let (Some(_), Some(what)) = (&registry.planning, outcome.as_hole()) {
-        return Ok(eval.heap().alloc(Hole::parse(what)));
+    let planning = registry.planning.is_some();
+    let mut value = Value::new_none();
+    if planning || !given.is_plain() {
+        let outcome = given.open()?;
+        if let Some(what) = outcome.as_hole().filter(|_| planning) {
+            return Ok(eval.heap().alloc(Hole::parse(what)));
+        }
+        if let Some(plain) = &outcome.value {
+            value = decode(plain, registry, eval)?;
+        }
     }
-    let value = match &outcome.value {
-        Some(value) if !is_plain(value) || registry.planning.is_some() => decode(value, registry, eval)?,
-        _ => Value::new_none(),
-    };
-    Ok(eval.heap().alloc(OutcomeValue { outcome: outcome.clone(), value }))
+    Ok(eval.heap().alloc(OutcomeValue { outcome: given, value }))
 }
 
 /// True for values that decode without looking up a definition.
-fn is_plain(value: &Plain) -> bool {
+pub(crate) fn is_plain(value: &Plain) -> bool {
     match value {
         Plain::List(items) | Plain::Tuple(items) => items.iter().all(is_plain),
         Plain::Dict(items) => items.iter().all(|(key, value)| is_plain(key) && is_plain(value)),
         Plain::Struct(fields) => fields.iter().all(|(_, value)| is_plain(value)),
-        Plain::Record { .. } | Plain::Enum { .. } | Plain::Function(_) => false,
+        Plain::Record(_) | Plain::Enum { .. } | Plain::Function(_) => false,
         Plain::Outcome(outcome) => outcome.value.as_ref().is_none_or(is_plain),
         _ => true,
     }
@@ -146,9 +150,9 @@ pub(crate) fn plain<'v>(value: &Plain, heap: Heap<'v>) -> Option<Value<'v>> {
         Plain::Secret(text) => heap.alloc(SecretValue(text.clone())),
         Plain::Action(action) => heap.alloc(ActionValue::new((**action).clone())),
         Plain::Outcome(outcome) if is_plain(value) => {
-            heap.alloc(OutcomeValue { outcome: outcome.clone(), value: Value::new_none() })
+            heap.alloc(OutcomeValue { outcome: Given::Open(outcome.clone()), value: Value::new_none() })
         }
-        Plain::Record { .. } | Plain::Enum { .. } | Plain::Function(_) | Plain::Outcome(_) => return None,
+        Plain::Record(_) | Plain::Enum { .. } | Plain::Function(_) | Plain::Outcome(_) => return None,
     })
 }
 

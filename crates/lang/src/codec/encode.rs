@@ -6,7 +6,7 @@ use crate::registry::Registry;
 use crate::values::{ActionValue, Blob, DurationValue, Hole, OutcomeValue, Partial, SecretValue};
 use num_bigint::BigInt;
 use piton_core::Value as Plain;
-use piton_core::value::{Callable, MAX_DEPTH};
+use piton_core::value::{Callable, MAX_DEPTH, Record as PlainRecord};
 use starlark::values::bytes::StarlarkBytes;
 use starlark::values::dict::DictRef;
 use starlark::values::enumeration::EnumValue;
@@ -16,7 +16,6 @@ use starlark::values::record::Record;
 use starlark::values::structs::StructRef;
 use starlark::values::tuple::TupleRef;
 use starlark::values::{Heap, UnpackValue, Value, ValueLike};
-use std::fmt::Write as _;
 
 /// What cannot cross, and where in the value it is.
 #[derive(Debug)]
@@ -25,6 +24,14 @@ pub(crate) struct CodecError {
     pub(crate) path: String,
     pub(crate) what: String,
     pub(crate) help: Option<String>,
+}
+
+impl CodecError {
+    /// As seen from one level further out. Written only where something is wrong: most values cross.
+    fn within(mut self, place: &str) -> Self {
+        self.path.insert_str(0, place);
+        self
+    }
 }
 
 impl From<CodecError> for AuthorError {
@@ -44,8 +51,8 @@ pub(crate) fn encode<'v>(
     registry: &Registry,
     heap: Heap<'v>,
 ) -> Result<Plain, AuthorError> {
-    let mut encoder = Encoder { registry, heap, path: name.to_owned(), depth: 0, left: MAX_VALUES };
-    Ok(encoder.value(value)?)
+    let mut encoder = Encoder { registry, heap, depth: 0, left: MAX_VALUES };
+    Ok(encoder.value(value).map_err(|error| error.within(name))?)
 }
 
 /// Encodes the value of an action's parameter: the registry is not needed where no function may stand.
@@ -56,14 +63,13 @@ pub(crate) fn encode_action(value: Value<'_>) -> Option<&ActionValue> {
 struct Encoder<'r, 'v> {
     registry: &'r Registry,
     heap: Heap<'v>,
-    path: String,
     depth: usize,
     left: usize,
 }
 
 impl<'v> Encoder<'_, 'v> {
     fn error<T>(&self, what: impl Into<String>, help: Option<&str>) -> Result<T, CodecError> {
-        Err(CodecError { path: self.path.clone(), what: what.into(), help: help.map(str::to_owned) })
+        Err(CodecError { path: String::new(), what: what.into(), help: help.map(str::to_owned) })
     }
 
     fn value(&mut self, value: Value<'v>) -> Result<Plain, CodecError> {
@@ -121,12 +127,11 @@ impl<'v> Encoder<'_, 'v> {
         if let Some(items) = DictRef::from_value(value) {
             let mut plain = Vec::with_capacity(items.len());
             for (key, value) in items.iter() {
-                let mark = self.path.len();
-                let shown = key.unpack_str().map_or_else(|| key.get_type().to_owned(), |key| format!("{key:?}"));
-                let _ = write!(self.path, "[{shown}]");
-                let key = self.value(key)?;
-                plain.push((key, self.value(value)?));
-                self.path.truncate(mark);
+                let entry = self.value(key).and_then(|key| Ok((key, self.value(value)?)));
+                plain.push(entry.map_err(|error| {
+                    let shown = key.unpack_str().map_or_else(|| key.get_type().to_owned(), |key| format!("{key:?}"));
+                    error.within(&format!("[{shown}]"))
+                })?);
             }
             return Ok(Plain::Dict(plain));
         }
@@ -142,7 +147,7 @@ impl<'v> Encoder<'_, 'v> {
                     Some("assign record(...) to a name at the top level"),
                 );
             };
-            return Ok(Plain::Record { of: of.clone(), fields: self.fields(fields)? });
+            return Ok(Plain::Record(Box::new(PlainRecord { of: of.clone(), fields: self.fields(fields)? })));
         }
         if EnumValue::from_value(value).is_some() {
             let (Some(of), Ok(Some(inner))) =
@@ -153,7 +158,7 @@ impl<'v> Encoder<'_, 'v> {
                     Some("assign enum(...) to a name at the top level"),
                 );
             };
-            return Ok(Plain::Enum { of: of.clone(), value: Box::new(self.value(inner)?) });
+            return Ok(Plain::Enum { of: Box::new(of.clone()), value: Box::new(self.value(inner)?) });
         }
         self.function(value)
     }
@@ -185,10 +190,7 @@ impl<'v> Encoder<'_, 'v> {
     fn items(&mut self, items: &[Value<'v>]) -> Result<Vec<Plain>, CodecError> {
         let mut plain = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
-            let mark = self.path.len();
-            let _ = write!(self.path, "[{index}]");
-            plain.push(self.value(*item)?);
-            self.path.truncate(mark);
+            plain.push(self.value(*item).map_err(|error| error.within(&format!("[{index}]")))?);
         }
         Ok(plain)
     }
@@ -196,11 +198,8 @@ impl<'v> Encoder<'_, 'v> {
     fn fields(&mut self, fields: Vec<(String, Value<'v>)>) -> Result<Vec<(String, Plain)>, CodecError> {
         let mut plain = Vec::with_capacity(fields.len());
         for (name, value) in fields {
-            let mark = self.path.len();
-            let _ = write!(self.path, ".{name}");
-            let value = self.value(value)?;
+            let value = self.value(value).map_err(|error| error.within(&format!(".{name}")))?;
             plain.push((name, value));
-            self.path.truncate(mark);
         }
         Ok(plain)
     }
@@ -221,7 +220,7 @@ fn own(value: Value<'_>) -> Option<Plain> {
         return Some(Plain::Action(Box::new((*action.0).clone())));
     }
     if let Some(outcome) = OutcomeValue::from_value(value) {
-        return Some(Plain::Outcome(outcome.outcome.clone()));
+        return outcome.outcome.open().ok().map(Plain::Outcome);
     }
     if let Some(partial) = value.downcast_ref::<Partial>() {
         return Some(Plain::Function(Box::new(partial.0.clone())));

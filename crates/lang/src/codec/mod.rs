@@ -5,5 +5,5 @@
 mod decode;
 mod encode;
 
-pub(crate) use decode::{alloc_outcome, decode, json, plain};
+pub(crate) use decode::{alloc_outcome, decode, is_plain, json, plain};
 pub(crate) use encode::{encode, encode_action};

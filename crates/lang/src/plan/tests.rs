@@ -2,6 +2,7 @@
 
 use crate::{Limits, Runbook};
 use expect_test::{expect, expect_file};
+use piton_core::event::Stored;
 use piton_core::ports::{Host, Program as _, SourceError, Sources, Unwind};
 use piton_core::request::{BranchesRequest, Callbacks, PersonRequest, PollRequest, StepRequest, WaitRequest};
 use piton_core::scope::{Scope, ScopeKind};
@@ -23,17 +24,17 @@ impl Sources for Files {
 struct Unknowing(Mutex<Vec<String>>);
 
 impl Unknowing {
-    fn hole(path: &Path) -> Arc<Outcome> {
-        Arc::new(Outcome::hole(&format!("{:?}", path.name())))
+    fn hole(path: &Path) -> Stored<Outcome> {
+        Stored::seal(&Outcome::hole(&format!("{:?}", path.name())))
     }
 }
 
 impl Host for Unknowing {
-    fn step(&self, _: &Arc<Scope>, request: &StepRequest, _: &mut dyn Callbacks) -> Result<Arc<Outcome>, Unwind> {
+    fn step(&self, _: &Arc<Scope>, request: &StepRequest, _: &mut dyn Callbacks) -> Result<Stored<Outcome>, Unwind> {
         Ok(Self::hole(&request.path))
     }
 
-    fn poll(&self, _: &Arc<Scope>, request: &PollRequest, _: &mut dyn Callbacks) -> Result<Arc<Outcome>, Unwind> {
+    fn poll(&self, _: &Arc<Scope>, request: &PollRequest, _: &mut dyn Callbacks) -> Result<Stored<Outcome>, Unwind> {
         Ok(Self::hole(&request.path))
     }
 
@@ -41,7 +42,12 @@ impl Host for Unknowing {
         Ok(())
     }
 
-    fn person(&self, _: &Arc<Scope>, request: &PersonRequest, _: &mut dyn Callbacks) -> Result<Arc<Outcome>, Unwind> {
+    fn person(
+        &self,
+        _: &Arc<Scope>,
+        request: &PersonRequest,
+        _: &mut dyn Callbacks,
+    ) -> Result<Stored<Outcome>, Unwind> {
         Ok(Self::hole(&request.path))
     }
 

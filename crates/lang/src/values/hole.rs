@@ -244,7 +244,7 @@ fn hole_in_own(value: Value<'_>) -> Option<String> {
     let text = if let Some(action) = ActionValue::from_value(value) {
         serde_json::to_string(&action.0)
     } else if let Some(outcome) = OutcomeValue::from_value(value) {
-        serde_json::to_string(&outcome.outcome.value)
+        serde_json::to_string(&outcome.outcome.open().ok()?.value)
     } else {
         serde_json::to_string(&value.downcast_ref::<Partial>()?.0)
     };

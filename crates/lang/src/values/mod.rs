@@ -20,7 +20,7 @@ pub(crate) use action::ActionValue;
 pub(crate) use blob::Blob;
 pub(crate) use duration::DurationValue;
 pub(crate) use hole::Hole;
-pub(crate) use outcome::OutcomeValue;
+pub(crate) use outcome::{Given, OutcomeValue};
 pub(crate) use partial::Partial;
 pub(crate) use policy::{Check, Inverse, RetryValue};
 pub(crate) use secret::SecretValue;

@@ -1,12 +1,14 @@
 //! An outcome as a Starlark value: one handle, whose attributes are decoded when someone looks.
 //!
 //! Owns `.ok .code .out .err .json .rows .row .value .affected .status .headers .took` and the error for those that
-//! this action does not give.
+//! this action does not give. An evaluation holds every outcome until it ends, and a run may have a hundred thousand:
+//! what is kept is the journal's own bytes.
 
-use crate::codec::{json as from_json, plain};
+use crate::codec::{is_plain, json as from_json, plain};
 use crate::error::{AuthorError, author};
 use allocative::Allocative;
 use piton_core::Outcome;
+use piton_core::event::Stored;
 use starlark::coerce::Coerce;
 use starlark::environment::{Methods, MethodsBuilder};
 use starlark::values::dict::AllocDict;
@@ -19,12 +21,40 @@ use starlark::{starlark_complex_value, starlark_module};
 use std::fmt;
 use std::sync::Arc;
 
+/// An outcome as it came: sealed from the journal, or open from another branch or for a predicate.
+#[derive(Debug, Clone)]
+pub(crate) enum Given {
+    Sealed(Stored<Outcome>),
+    Open(Arc<Outcome>),
+}
+
+impl Given {
+    pub(crate) fn open(&self) -> Result<Arc<Outcome>, AuthorError> {
+        match self {
+            Self::Open(outcome) => Ok(outcome.clone()),
+            Self::Sealed(outcome) => match outcome.open() {
+                Ok(outcome) => Ok(Arc::new(outcome)),
+                Err(error) => Err(author(format!("this outcome cannot be read: {error}"))),
+            },
+        }
+    }
+
+    /// Whether its value is such that the heap alone gives it: no record, enum or function is in it. These, and a few
+    /// kinds that need no more than the heap, are tagged with `$` in JSON, where a quote inside a text never stands bare.
+    pub(crate) fn is_plain(&self) -> bool {
+        match self {
+            Self::Open(outcome) => outcome.value.as_ref().is_none_or(is_plain),
+            Self::Sealed(outcome) => !outcome.json().contains("\"$\""),
+        }
+    }
+}
+
 #[derive(Debug, Trace, Coerce, ProvidesStaticType, NoSerialize, Allocative)]
 #[repr(C)]
 pub(crate) struct OutcomeValueGen<V: ValueLifetimeless> {
     #[allocative(skip)]
     #[trace(unsafe_ignore)]
-    pub(crate) outcome: Arc<Outcome>,
+    pub(crate) outcome: Given,
     /// Its value, where decoding it needs more than the heap (records, enums, functions); else Starlark's None.
     pub(crate) value: V,
 }
@@ -33,7 +63,10 @@ starlark_complex_value!(pub(crate) OutcomeValue);
 
 impl<V: ValueLifetimeless> fmt::Display for OutcomeValueGen<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.outcome.summary())
+        match self.outcome.open() {
+            Ok(outcome) => f.write_str(&outcome.summary()),
+            Err(error) => write!(f, "{error}"),
+        }
     }
 }
 
@@ -56,7 +89,8 @@ where
     }
 
     fn equals(&self, other: Value<'v>) -> starlark::Result<bool> {
-        Ok(OutcomeValue::from_value(other).is_some_and(|other| self.outcome == other.outcome))
+        let Some(other) = OutcomeValue::from_value(other) else { return Ok(false) };
+        Ok(self.outcome.open()? == other.outcome.open()?)
     }
 }
 
@@ -74,6 +108,12 @@ fn missing(outcome: &Outcome, attribute: &str) -> AuthorError {
     author(format!("this outcome has no .{attribute}")).help(format!("its action gave {}", has.join(" ")))
 }
 
+/// What this outcome has under that name, or the error that it has none.
+fn field<T>(given: &Given, attribute: &str, pick: impl FnOnce(&Outcome) -> Option<T>) -> starlark::Result<T> {
+    let outcome = given.open()?;
+    pick(&outcome).ok_or_else(|| missing(&outcome, attribute).raise())
+}
+
 fn cells<'v>(columns: &[String], row: &[piton_core::Value], heap: Heap<'v>) -> Value<'v> {
     let cell = |(name, value): (&String, &piton_core::Value)| {
         (name.clone(), plain(value, heap).unwrap_or_else(Value::new_none))
@@ -86,41 +126,36 @@ fn outcome_methods(builder: &mut MethodsBuilder) {
     /// Whether the action succeeded.
     #[starlark(attribute)]
     fn ok<'v>(this: &OutcomeValue<'v>) -> starlark::Result<bool> {
-        Ok(this.outcome.ok)
+        Ok(this.outcome.open()?.ok)
     }
 
     /// Exit code of a program.
     #[starlark(attribute)]
     fn code<'v>(this: &OutcomeValue<'v>) -> starlark::Result<i32> {
-        this.outcome.code.ok_or_else(|| match this.outcome.signal {
+        let outcome = this.outcome.open()?;
+        outcome.code.ok_or_else(|| match outcome.signal {
             Some(signal) => author(format!("this outcome has no .code: signal {signal} ended the program")).raise(),
-            None => missing(&this.outcome, "code").raise(),
+            None => missing(&outcome, "code").raise(),
         })
     }
 
     /// What the program wrote to standard output; a file's text; a response's body.
     #[starlark(attribute)]
     fn out<'v>(this: &OutcomeValue<'v>, heap: Heap<'v>) -> starlark::Result<Value<'v>> {
-        match &this.outcome.out {
-            Some(text) => Ok(heap.alloc(&**text)),
-            None => Err(missing(&this.outcome, "out").raise()),
-        }
+        Ok(heap.alloc(&*field(&this.outcome, "out", |outcome| outcome.out.clone())?))
     }
 
     /// What the program wrote to standard error.
     #[starlark(attribute)]
     fn err<'v>(this: &OutcomeValue<'v>, heap: Heap<'v>) -> starlark::Result<Value<'v>> {
-        match &this.outcome.err {
-            Some(text) => Ok(heap.alloc(&**text)),
-            None => Err(missing(&this.outcome, "err").raise()),
-        }
+        Ok(heap.alloc(&*field(&this.outcome, "err", |outcome| outcome.err.clone())?))
     }
 
     /// `.out`, read as JSON.
     #[starlark(attribute)]
     fn json<'v>(this: &OutcomeValue<'v>, heap: Heap<'v>) -> starlark::Result<Value<'v>> {
-        let Some(text) = &this.outcome.out else { return Err(missing(&this.outcome, "json").raise()) };
-        match serde_json::from_str::<serde_json::Value>(text) {
+        let text = field(&this.outcome, "json", |outcome| outcome.out.clone())?;
+        match serde_json::from_str::<serde_json::Value>(&text) {
             Ok(value) => Ok(from_json(&value, heap)),
             Err(error) => Err(author(format!("the output is not JSON: {error}")).raise()),
         }
@@ -129,14 +164,16 @@ fn outcome_methods(builder: &mut MethodsBuilder) {
     /// The rows of a query, each a dict from column to value.
     #[starlark(attribute)]
     fn rows<'v>(this: &OutcomeValue<'v>, heap: Heap<'v>) -> starlark::Result<Value<'v>> {
-        let Some(rows) = &this.outcome.rows else { return Err(missing(&this.outcome, "rows").raise()) };
+        let outcome = this.outcome.open()?;
+        let Some(rows) = &outcome.rows else { return Err(missing(&outcome, "rows").raise()) };
         Ok(heap.alloc(AllocList(rows.rows.iter().map(|row| cells(&rows.columns, row, heap)).collect::<Vec<_>>())))
     }
 
     /// The only row of a query.
     #[starlark(attribute)]
     fn row<'v>(this: &OutcomeValue<'v>, heap: Heap<'v>) -> starlark::Result<Value<'v>> {
-        let Some(rows) = &this.outcome.rows else { return Err(missing(&this.outcome, "row").raise()) };
+        let outcome = this.outcome.open()?;
+        let Some(rows) = &outcome.rows else { return Err(missing(&outcome, "row").raise()) };
         match rows.rows.as_slice() {
             [only] => Ok(cells(&rows.columns, only, heap)),
             all => Err(author(format!("there is no single .row: the query gave {} rows", all.len()))
@@ -151,7 +188,8 @@ fn outcome_methods(builder: &mut MethodsBuilder) {
         if !this.value.is_none() {
             return Ok(this.value);
         }
-        match (this.outcome.scalar(), &this.outcome.rows) {
+        let outcome = this.outcome.open()?;
+        match (outcome.scalar(), &outcome.rows) {
             (Some(value), _) => Ok(plain(&value, heap).unwrap_or_else(Value::new_none)),
             (None, Some(rows)) => Err(author(format!(
                 "there is no single .value: the query gave {} rows of {} columns",
@@ -160,39 +198,37 @@ fn outcome_methods(builder: &mut MethodsBuilder) {
             ))
             .help("use .rows or .row, or select one column of one row")
             .raise()),
-            (None, None) => Err(missing(&this.outcome, "value").raise()),
+            (None, None) => Err(missing(&outcome, "value").raise()),
         }
     }
 
     /// Rows changed by `sql`.
     #[starlark(attribute)]
     fn affected<'v>(this: &OutcomeValue<'v>, heap: Heap<'v>) -> starlark::Result<Value<'v>> {
-        match this.outcome.affected {
-            Some(rows) => Ok(heap.alloc(rows)),
-            None => Err(missing(&this.outcome, "affected").raise()),
-        }
+        Ok(heap.alloc(field(&this.outcome, "affected", |outcome| outcome.affected)?))
     }
 
     /// Status code of a response.
     #[starlark(attribute)]
     fn status<'v>(this: &OutcomeValue<'v>) -> starlark::Result<i32> {
-        this.outcome.status.map(i32::from).ok_or_else(|| missing(&this.outcome, "status").raise())
+        field(&this.outcome, "status", |outcome| outcome.status.map(i32::from))
     }
 
     /// Headers of a response, names in lower case; of several with one name, the last.
     #[starlark(attribute)]
     fn headers<'v>(this: &OutcomeValue<'v>, heap: Heap<'v>) -> starlark::Result<Value<'v>> {
-        if this.outcome.status.is_none() {
-            return Err(missing(&this.outcome, "headers").raise());
+        let outcome = this.outcome.open()?;
+        if outcome.status.is_none() {
+            return Err(missing(&outcome, "headers").raise());
         }
-        let headers = this.outcome.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.as_str()));
+        let headers = outcome.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.as_str()));
         Ok(heap.alloc(AllocDict(headers.collect::<Vec<_>>())))
     }
 
     /// How long the action took.
     #[starlark(attribute)]
     fn took<'v>(this: &OutcomeValue<'v>, heap: Heap<'v>) -> starlark::Result<Value<'v>> {
-        let took = piton_core::Duration::from_ms(this.outcome.took_us / 1000);
+        let took = piton_core::Duration::from_ms(this.outcome.open()?.took_us / 1000);
         Ok(heap.alloc(super::DurationValue(took)))
     }
 }

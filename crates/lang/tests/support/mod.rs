@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 use piton_core::action::Action;
+use piton_core::event::Stored;
 use piton_core::outcome::{Failure, FailureKind, Rows};
 use piton_core::ports::{Host, Program, SourceError, Sources, Unwind};
 use piton_core::request::{
@@ -158,7 +159,7 @@ impl Host for Fake {
         scope: &Arc<Scope>,
         request: &StepRequest,
         callbacks: &mut dyn Callbacks,
-    ) -> Result<Arc<Outcome>, Unwind> {
+    ) -> Result<Stored<Outcome>, Unwind> {
         let kind = format!("{:?}", request.kind).to_lowercase();
         let action = match self.whole_actions {
             true => serde_json::to_string(&request.action).expect("json"),
@@ -200,7 +201,7 @@ impl Host for Fake {
             let failure = Failure::new(FailureKind::Action, "it did not work");
             return Err(Unwind::Failed { path: request.path.clone(), failure });
         }
-        Ok(outcome)
+        Ok(Stored::seal(&*outcome))
     }
 
     fn poll(
@@ -208,7 +209,7 @@ impl Host for Fake {
         _: &Arc<Scope>,
         request: &PollRequest,
         callbacks: &mut dyn Callbacks,
-    ) -> Result<Arc<Outcome>, Unwind> {
+    ) -> Result<Stored<Outcome>, Unwind> {
         let PollRequest { path, site, check, every, timeout, .. } = request;
         self.log(path, format!("poll {path} @{site}: {} every={every} timeout={timeout}", check.action.summary()));
         let outcome = self.outcome(path, &check.action);
@@ -219,7 +220,7 @@ impl Host for Fake {
                 format!("  Check -> {}", holds.map_or_else(|failure| failure.to_string(), |b| b.to_string())),
             );
         }
-        Ok(outcome)
+        Ok(Stored::seal(&*outcome))
     }
 
     fn wait(&self, _: &Arc<Scope>, request: &WaitRequest) -> Result<(), Unwind> {
@@ -227,10 +228,15 @@ impl Host for Fake {
         Ok(())
     }
 
-    fn person(&self, _: &Arc<Scope>, request: &PersonRequest, _: &mut dyn Callbacks) -> Result<Arc<Outcome>, Unwind> {
+    fn person(
+        &self,
+        _: &Arc<Scope>,
+        request: &PersonRequest,
+        _: &mut dyn Callbacks,
+    ) -> Result<Stored<Outcome>, Unwind> {
         let ask = serde_json::to_string(&request.ask).expect("json");
         self.log(&request.path, format!("person {} @{}: {ask}", request.path, request.site));
-        Ok(self.outcome(&request.path, &Action::Noop { value: Value::None }))
+        Ok(Stored::seal(&*self.outcome(&request.path, &Action::Noop { value: Value::None })))
     }
 
     fn scope(&self, scope: &Arc<Scope>, body: &mut dyn FnMut() -> Result<Value, Unwind>) -> Result<Value, Unwind> {

@@ -3,6 +3,7 @@
 //! Owns `Ctx`, which reads like the built-ins, and `Book`, a main function with named functions for branches.
 //! Never knows a journal: it only calls `Host`.
 
+use piton_core::event::Stored;
 use piton_core::ports::{Host, Program, Unwind};
 use piton_core::request::{
     Ask, Branch, BranchesRequest, Callbacks, Check, FieldType, OnFailure, PersonRequest, PollRequest, Predicate, Retry,
@@ -142,13 +143,17 @@ impl StepCall<'_> {
     }
 
     pub(crate) fn go(mut self) -> Result<Arc<Outcome>> {
-        self.ctx.host.step(&self.ctx.scope, &self.request, &mut self.callbacks)
+        self.ctx.host.step(&self.ctx.scope, &self.request, &mut self.callbacks).map(opened)
     }
+}
+
+fn opened(outcome: Stored<Outcome>) -> Arc<Outcome> {
+    Arc::new(outcome.open().unwrap())
 }
 
 impl<'a> Ctx<'a> {
     fn site(&self) -> Site {
-        Site { file: "main.star".to_owned(), line: 1, column: 1 }
+        Site { file: "main.star".into(), line: 1, column: 1 }
     }
 
     pub(crate) fn step(&'a self, name: &str, action: Action) -> StepCall<'a> {
@@ -156,7 +161,7 @@ impl<'a> Ctx<'a> {
             path: self.scope.path.child(name),
             site: self.site(),
             kind: StepKind::Step,
-            action,
+            action: action.into(),
             requires: None,
             ensures: None,
             has_predicate: false,
@@ -245,7 +250,7 @@ impl<'a> Ctx<'a> {
             settle: Duration::from_ms(0),
             doc: None,
         };
-        self.host.person(&self.scope, &request, &mut Told::default())
+        self.host.person(&self.scope, &request, &mut Told::default()).map(opened)
     }
 
     pub(crate) fn approve(&self, name: &str) -> Result<Arc<Outcome>> {
@@ -288,7 +293,7 @@ impl<'a> Ctx<'a> {
             timeout: Duration::from_ms(timeout_ms),
             doc: None,
         };
-        self.host.poll(&self.scope, &request, &mut Told::default())
+        self.host.poll(&self.scope, &request, &mut Told::default()).map(opened)
     }
 
     pub(crate) fn emit(&self, name: &str, value: i64) -> Result<()> {
@@ -305,7 +310,7 @@ impl<'a> Ctx<'a> {
 }
 
 fn branch(key: &str, function: &str) -> Branch {
-    let definition = Definition { file: "main.star".to_owned(), name: function.to_owned() };
+    let definition = Definition { file: "main.star".into(), name: function.to_owned() };
     Branch { key: key.to_owned(), call: Callable { function: definition, args: vec![key.into()], kwargs: vec![] } }
 }
 

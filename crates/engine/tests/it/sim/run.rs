@@ -148,6 +148,7 @@ impl Sim {
             by: Some(actor("ada", 1)),
             piton: "0.0.0".to_owned(),
             run_dir: PathBuf::from("/run"),
+            known: None,
             start: fresh.then(|| self.start()),
             edit: None,
             options: Options { leave_when_waiting: self.leave, ..Options::default() },
@@ -266,7 +267,9 @@ impl Sim {
     pub(crate) fn say_what_is_known(&self) -> bool {
         let mut helped = false;
         for (at, step) in self.state().steps {
-            if let Phase::Held(HoldReason::Unknown { .. } | HoldReason::Unprovable { .. }) = step.phase {
+            if let Phase::Held(reason) = &step.phase
+                && let HoldReason::Unknown { .. } | HoldReason::Unprovable { .. } = **reason
+            {
                 let done = self.tidy_up(&at);
                 self.decide(at.as_str(), if done { Choice::Done } else { Choice::NotDone });
                 helped = true;
@@ -311,7 +314,7 @@ impl Sim {
 
     pub(crate) fn held(&self, at: &str) -> Option<HoldReason> {
         match &self.state().steps.get(&path(at))?.phase {
-            Phase::Held(reason) => Some(reason.clone()),
+            Phase::Held(reason) => Some((**reason).clone()),
             _ => None,
         }
     }
