@@ -276,7 +276,7 @@ impl Log {
     }
 
     pub(crate) fn enter(&mut self, at: &str, kind: ScopeKind) -> &mut Self {
-        self.add(Event::ScopeEntered(ScopeEntered { path: path(at), kind, total: None }))
+        self.add(Event::ScopeEntered(ScopeEntered { path: path(at), kind, total: None, guards: vec![] }))
     }
 
     pub(crate) fn settle(&mut self, at: &str, failures: Vec<(String, Failure)>) -> &mut Self {

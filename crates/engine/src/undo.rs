@@ -24,6 +24,8 @@ pub(crate) enum Mode {
     Asked(Decision),
     /// A window goes back; every undo gets its turn.
     Window { window: Path, why: String },
+    /// A guard tripped; the first undo that fails holds.
+    Guard { guard: Path, why: String },
 }
 
 impl Shared {
@@ -32,6 +34,7 @@ impl Shared {
         let reason = match mode {
             Mode::Asked(decision) => UndoReason::Asked { decision: decision.clone() },
             Mode::Window { window, why } => UndoReason::Window { window: window.clone(), why: why.clone() },
+            Mode::Guard { guard, why } => UndoReason::Guard { guard: guard.clone(), why: why.clone() },
         };
         self.journal.transact(|state| {
             let began = Event::UndoBegan(UndoBegan { scope: scope.clone(), reason });

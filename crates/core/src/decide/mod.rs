@@ -267,11 +267,17 @@ pub fn check_answer(
 /// Whether a person may choose this at this step now; the reason where not. The one judge: of what is typed, of what is
 /// read from the inbox, and of what a receipt tells.
 pub fn check_decision(state: &RunState, path: &Path, choice: &Choice) -> Result<(), String> {
-    let Some(step) = state.steps.get(path) else { return Err(format!("there is no step \"{path}\" in this run")) };
-    let choices: &[&str] = match &step.phase {
-        _ if step.undo.held.is_some() => &["--retry"],
-        Phase::Held(reason) => reason.choices(),
-        _ => return Err(format!("\"{path}\" does not wait for a decision")),
+    let choices: &[&str] = match (state.other_holds.get(path), state.steps.get(path)) {
+        (Some(reason), _) => reason.choices(),
+        (None, None) if state.guards.contains_key(path) || state.locks.contains_key(path) => {
+            return Err(format!("\"{path}\" does not wait for a decision"));
+        }
+        (None, None) => return Err(format!("there is no step \"{path}\" in this run")),
+        (None, Some(step)) => match &step.phase {
+            _ if step.undo.held.is_some() => &["--retry"],
+            Phase::Held(reason) => reason.choices(),
+            _ => return Err(format!("\"{path}\" does not wait for a decision")),
+        },
     };
     if choices.contains(&choice.flag()) {
         return Ok(());

@@ -38,7 +38,7 @@ fn end(at: &str) -> Entry {
 }
 
 fn phase(at: &str) -> Entry {
-    Entry { path: path(at), site: None, what: What::Scope { kind: ScopeKind::Phase, total: None } }
+    Entry { path: path(at), site: None, what: What::Scope { kind: ScopeKind::Phase, total: None, guards: vec![] } }
 }
 
 fn plan(entries: Vec<Entry>) -> Plan {

@@ -8,6 +8,7 @@ pub mod envelope;
 pub mod key;
 pub mod markdown;
 pub mod statement;
+mod beside_told;
 mod tell;
 pub mod time;
 mod undo_told;
@@ -15,6 +16,7 @@ mod undo_told;
 mod compare;
 mod limits;
 mod rules;
+mod rules_beside;
 mod rules_undo;
 pub mod verify;
 

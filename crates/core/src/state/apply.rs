@@ -6,10 +6,12 @@ use super::{Phase, RunState, ScopeState, Settled, Step, UndoProgress};
 use crate::action::Action;
 use crate::digest::Digest;
 use crate::event::{
-    AttemptFailed, AttemptStarted, Decided, Event, Handle, How, PersonAnswered, PersonAsked, ScopeEntered, StepHeld,
-    StepSucceeded, TimerSet, UndoFailed, UndoReason, UndoStarted,
+    AttemptFailed, AttemptStarted, Decided, Event, GuardTripped, Handle, How, LockAwaited, PersonAnswered, PersonAsked,
+    ScopeEntered, StepHeld, StepSucceeded, TimerSet, UndoFailed, UndoReason, UndoStarted,
 };
+use crate::guard::{GuardState, Standing, Then};
 use crate::hold::{Choice, HoldReason};
+use crate::lock::LockState;
 use crate::outcome::FailureKind;
 use crate::path::Path;
 use crate::record::{Moment, Record};
@@ -28,6 +30,9 @@ impl RunState {
     }
 
     fn apply_event(&mut self, event: &Event, seq: u64, at: Moment) {
+        for ended in crate::lock::released(self, event) {
+            self.locks.remove(&ended);
+        }
         match event {
             Event::RunStarted(started) => {
                 self.started = Some(Arc::new((**started).clone()));
@@ -83,9 +88,40 @@ impl RunState {
                     self.forget_approvals_beside(&closed.path);
                 }
             }
+            Event::GuardTripped(trip) => self.guard_tripped(trip),
+            Event::GuardArmed { path, .. } => {
+                if let Some(guard) = self.guards.get_mut(path) {
+                    guard.standing = Standing::Armed;
+                }
+            }
+            Event::LockTaken { path, name } => {
+                self.locks.insert(path.clone(), LockState::Held { name: name.clone() });
+                if let Some(scope) = self.scopes.get_mut(path) {
+                    // What acts in it again, as after an edit, ends it again.
+                    scope.left_at = None;
+                }
+            }
+            Event::LockAwaited(awaited) => self.lock_awaited(awaited),
+            Event::LockBroken { path, name, decision } => {
+                let hold = HoldReason::LockBroken {
+                    lock: name.clone(),
+                    by: decision.by.name.clone(),
+                    why: decision.why.clone(),
+                };
+                self.other_holds.insert(path.clone(), hold);
+            }
             Event::UndoBegan(began) => {
-                if let UndoReason::Asked { .. } | UndoReason::Redo { .. } = began.reason {
-                    self.run_holds.clear();
+                match &began.reason {
+                    UndoReason::Asked { .. } | UndoReason::Redo { .. } => {
+                        self.run_holds.clear();
+                        self.look_again_within(&began.scope);
+                    }
+                    UndoReason::Guard { guard, .. } => {
+                        if let Some(guard) = self.guards.get_mut(guard) {
+                            guard.undo_due = false;
+                        }
+                    }
+                    UndoReason::Window { .. } => {}
                 }
                 self.undoing = Some(began.clone());
                 self.taken_back = None;
@@ -133,10 +169,12 @@ impl RunState {
             entered_at: at,
             left_at: None,
             settled: None,
+            guards: Vec::new(),
             seq,
         });
         scope.kind = entered.kind.clone();
         scope.total = entered.total;
+        scope.guards.clone_from(&entered.guards);
         scope.left_at = None;
     }
 
@@ -265,7 +303,50 @@ impl RunState {
         });
     }
 
+    fn guard_tripped(&mut self, trip: &GuardTripped) {
+        let warned = trip.then == Then::Warn;
+        if !warned {
+            self.other_holds.insert(trip.path.clone(), HoldReason::Tripped { trip: Box::new(trip.clone()) });
+        }
+        let standing = if warned { Standing::Quiet } else { Standing::Tripped };
+        let guard = GuardState { standing, trip: trip.clone(), undo_due: trip.then == Then::Undo };
+        self.guards.insert(trip.path.clone(), guard);
+    }
+
+    fn lock_awaited(&mut self, awaited: &LockAwaited) {
+        let LockAwaited { path, name, held_by, held_at, since_us, deadlock } = awaited.clone();
+        match deadlock {
+            Some(why) => drop(self.other_holds.insert(path, HoldReason::Deadlock { lock: name, held_by, why })),
+            None => drop(self.locks.insert(path, LockState::Waiting { name, held_by, held_at, since_us })),
+        }
+    }
+
+    /// A person has everything in a scope taken back: its guards look again when it is entered again.
+    fn look_again_within(&mut self, scope: &Path) {
+        self.other_holds.retain(|path, _| !path.is_within(scope));
+        for (_, guard) in self.guards.iter_mut().filter(|(path, _)| path.is_within(scope)) {
+            guard.undo_due = false;
+            if guard.standing == Standing::Tripped {
+                guard.standing = Standing::Checking;
+            }
+        }
+    }
+
+    /// A person's decision about a guard or a lock.
+    fn decided_beside(&mut self, decided: &Decided) -> bool {
+        let known = self.other_holds.remove(&decided.path).is_some();
+        if let Some(guard) = self.guards.get_mut(&decided.path).filter(|_| known) {
+            let waived = decided.choice == Choice::Waive;
+            guard.standing = if waived { Standing::Quiet } else { Standing::Checking };
+            guard.undo_due &= !waived;
+        }
+        known
+    }
+
     fn decided(&mut self, decided: &Decided) {
+        if self.decided_beside(decided) {
+            return;
+        }
         if let Some(Step { phase: Phase::Held(HoldReason::Rotated { source, .. }), .. }) = self.steps.get(&decided.path)
         {
             // A person says it is the same place: the next use records the new value's hash.
@@ -371,7 +452,7 @@ impl RunState {
         }
         // A window may go back while a larger taking back waits for it.
         if let Some(undone) = self.undoing.take_if(|undoing| undoing.scope == *scope)
-            && !matches!(undone.reason, UndoReason::Window { .. })
+            && !matches!(undone.reason, UndoReason::Window { .. } | UndoReason::Guard { .. })
         {
             self.taken_back = Some(undone);
         }

@@ -424,7 +424,7 @@ pub(crate) mod any {
         match which {
             0..16 => step_event(which, place, (a, b, c)),
             16..21 => undo_event(which, place, (a, b, c)),
-            21 => Event::ScopeEntered(ScopeEntered { path, kind: ScopeKind::Attempt, total: None }),
+            21 => Event::ScopeEntered(ScopeEntered { path, kind: ScopeKind::Attempt, total: None, guards: vec![] }),
             22 => Event::ScopeSettled(ScopeSettled { path, value: None, failures: vec![] }),
             23 => Event::CommitPointPassed { path },
             24 => Event::WindowOpened(WindowOpened {
