@@ -13,7 +13,7 @@ use piton_core::event::{Event, GuardTripped, UndoReason};
 use piton_core::guard::{Guard, Limit, Standing, Then, standing, trip, undo_due};
 use piton_core::ports::{ActionFailed, Cancel, Unwind};
 use piton_core::scope::Scope;
-use piton_core::{Duration, Path};
+use piton_core::{Duration, Path, RunState};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::Scope as Threads;
@@ -146,18 +146,29 @@ impl Shared {
 
     /// Before anything acts in a scope: the guards of the scopes around it have passed once and look from now on.
     pub(crate) fn arm_guards(&self, scope: &Scope) -> Result<(), Unwind> {
-        self.each_guard(scope, |watched, guard| self.pass(watched, guard).map(Some))
+        let forward = |state: &RunState| {
+            state.open_window().is_some_and(|window| window.committed && scope.path.is_within(&window.path))
+        };
+        self.each_guard(scope, |watched, guard| {
+            let path = guard.path(&watched.scope.path);
+            match self.journal.with(|state| (forward(state), standing(state, &path))) {
+                // Past its commit point a window waits for nobody: what holds the run holds it when the window has ended.
+                (true, Standing::Tripped) => Ok(Begin::Never),
+                (true, _) => Ok(Begin::AtOnce),
+                (false, _) => self.pass(watched, guard).map(Begin::After),
+            }
+        })
     }
 
     /// Guards look although they may not have passed: something runs already that must be looked after.
     pub(crate) fn watch_guards(&self, scope: &Scope) -> Result<(), Unwind> {
-        self.each_guard(scope, |_, _| Ok(None))
+        self.each_guard(scope, |_, _| Ok(Begin::AtOnce))
     }
 
     fn each_guard(
         &self,
         scope: &Scope,
-        begin: impl Fn(&Arc<Watched>, &Guard) -> Result<Option<u32>, Unwind>,
+        begin: impl Fn(&Arc<Watched>, &Guard) -> Result<Begin, Unwind>,
     ) -> Result<(), Unwind> {
         if scope.outward().all(|scope| scope.guards.is_empty()) {
             return Ok(());
@@ -178,7 +189,11 @@ impl Shared {
                 if looking.contains(&guard.name) {
                     continue;
                 }
-                let failures = begin(&watched, guard)?;
+                let failures = match begin(&watched, guard)? {
+                    Begin::Never => continue,
+                    Begin::AtOnce => None,
+                    Begin::After(failures) => Some(failures),
+                };
                 self.watches.start(Looking { watched: watched.clone(), index, failures })?;
                 looking.insert(guard.name.clone());
             }
@@ -385,6 +400,14 @@ impl Shared {
             None => Ok(true),
         }
     }
+}
+
+/// How a guard begins to look on its thread.
+enum Begin {
+    Never,
+    AtOnce,
+    /// It has been looked at, and has failed so often in a row.
+    After(u32),
 }
 
 /// What a failed look comes to.

@@ -43,8 +43,12 @@ impl Shared {
             Err(_) => false,
         };
         if ended {
+            let held = self.journal.with(|state| state.locks.contains_key(&scope.path));
             self.leave(&scope.path);
-            self.changes.notify();
+            if held {
+                // A sibling may wait for it.
+                self.changes.notify();
+            }
         }
         result
     }
