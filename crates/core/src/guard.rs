@@ -160,7 +160,7 @@ impl fmt::Display for Limit {
 impl fmt::Display for GuardTold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, check, limit, every, tolerate, on_trip } = self;
-        write!(f, "guard \"{name}\": {check} {limit}, every {every}")?;
+        write!(f, "guard \"{name}\": {check} must be {limit}, every {every}")?;
         if *tolerate > 0 {
             write!(f, ", {tolerate} failures tolerated")?;
         }

@@ -14,6 +14,7 @@ mod types;
 
 // Requests.
 mod branches;
+mod guards;
 mod people;
 mod reads;
 mod scopes;
@@ -45,6 +46,7 @@ pub(crate) fn globals() -> Globals {
         branches::globals,
         convert::globals,
         guarded::globals,
+        guards::globals,
         options::globals,
         people::globals,
         quoting::globals,

@@ -1,12 +1,13 @@
-//! `phase`, `window`, `attempt`, `commit_point`: named stretches of a run on the thread that called them.
+//! `phase`, `window`, `attempt`, `lock`, `commit_point`: named stretches of a run on the thread that called them.
 //!
 //! Owns that what a function receives and gives are copies.
 
-use super::args::{DurationArg, duration, function, list};
-use super::options::not_yet;
+use super::args::{DurationArg, duration, function};
+use super::guards::guards;
 use crate::codec::{decode, encode};
 use crate::error::{AuthorError, author};
 use crate::session::{Session, call_site};
+use piton_core::guard::Guard;
 use piton_core::scope::{OnOver, ScopeKind};
 use piton_core::window::DEFAULT_RESERVE_FRACTION;
 use piton_core::{Duration, Value as Plain};
@@ -60,7 +61,7 @@ fn call<'v>(function: Value<'v>, arguments: &PlainArgs, eval: &mut Evaluator<'v,
 fn enter<'v>(
     builtin: &str,
     name: &str,
-    kind: ScopeKind,
+    (kind, guards): (ScopeKind, Vec<Guard>),
     function: Value<'v>,
     arguments: &PlainArgs,
     eval: &mut Evaluator<'v, '_, '_>,
@@ -69,7 +70,7 @@ fn enter<'v>(
     let host = session.host(builtin)?;
     let function = self::function(function, &format!("{builtin}()"))?;
     let path = session.name(builtin, name, &call_site(eval))?;
-    let scope = session.child_scope(kind, &path)?;
+    let scope = session.child_scope(kind, &path, guards)?;
     let result = host.scope(&scope, &mut || {
         let result = session.inside(&scope, || call(function, arguments, eval));
         result.map_err(|error| session.ended(&error))
@@ -77,13 +78,6 @@ fn enter<'v>(
     match result {
         Ok(value) => Ok(decode(&value, session.registry, eval)?),
         Err(why) => Err(session.leave(why)),
-    }
-}
-
-fn no_guards(guards: NoneOr<Value<'_>>) -> Result<(), AuthorError> {
-    match guards {
-        NoneOr::Other(guards) if !list(guards, "guards")?.is_empty() => Err(not_yet("guards=")),
-        _ => Ok(()),
     }
 }
 
@@ -98,9 +92,9 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
         #[starlark(kwargs)] kwargs: DictRef<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
-        no_guards(guards)?;
+        let guards = self::guards(guards)?;
         let arguments = plain_args(&args.items, &kwargs, eval)?;
-        enter("phase", name, ScopeKind::Phase, r#fn, &arguments, eval)
+        enter("phase", name, (ScopeKind::Phase, guards), r#fn, &arguments, eval)
     }
 
     /// Calls `fn` and catches failure: `.ok .value .error`.
@@ -108,11 +102,40 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
         #[starlark(require = pos)] name: &str,
         #[starlark(require = pos)] r#fn: Value<'v>,
         #[starlark(args)] args: UnpackTuple<Value<'v>>,
+        #[starlark(require = named, default = NoneOr::None)] guards: NoneOr<Value<'v>>,
         #[starlark(kwargs)] kwargs: DictRef<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
+        let guards = self::guards(guards)?;
         let arguments = plain_args(&args.items, &kwargs, eval)?;
-        enter("attempt", name, ScopeKind::Attempt, r#fn, &arguments, eval)
+        enter("attempt", name, (ScopeKind::Attempt, guards), r#fn, &arguments, eval)
+    }
+
+    /// Calls `fn` while nobody else holds the lock of this name, in this run or another of the store.
+    fn lock<'v>(
+        #[starlark(require = pos)] name: &str,
+        #[starlark(require = pos)] r#fn: Value<'v>,
+        #[starlark(args)] args: UnpackTuple<Value<'v>>,
+        #[starlark(require = named, default = NoneOr::None)] guards: NoneOr<Value<'v>>,
+        #[starlark(kwargs)] kwargs: DictRef<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        let scope = Session::of(eval)?.scope();
+        if let Some(window) = scope.window() {
+            return Err(author("a lock cannot be inside a window: a window waits for nobody")
+                .label(format!("inside the window {:?}", window.path.name()))
+                .help("take the lock around the window")
+                .raise());
+        }
+        if let Some(outer) = scope.lock(name) {
+            return Err(author("a lock cannot be inside itself")
+                .label(format!("it is held since {:?}", outer.path.as_str()))
+                .help("give what is inside another name, or use phase(...)")
+                .raise());
+        }
+        let guards = self::guards(guards)?;
+        let arguments = plain_args(&args.items, &kwargs, eval)?;
+        enter("lock", name, (ScopeKind::Lock, guards), r#fn, &arguments, eval)
     }
 
     /// A measured critical section that is held to its budget.
@@ -127,7 +150,7 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
         #[starlark(kwargs)] kwargs: DictRef<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
-        no_guards(guards)?;
+        let guards = self::guards(guards)?;
         let budget = duration(budget.get(), "budget")?;
         let reserve = reserve.into_option().map(|value| duration(value.get(), "reserve")).transpose()?;
         let reserve = reserve.unwrap_or(Duration::from_ms(budget.as_ms() / DEFAULT_RESERVE_FRACTION));
@@ -152,7 +175,7 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
                 .raise());
         }
         let arguments = plain_args(&args.items, &kwargs, eval)?;
-        enter("window", name, ScopeKind::Window { budget, reserve, on_over }, r#fn, &arguments, eval)
+        enter("window", name, (ScopeKind::Window { budget, reserve, on_over }, guards), r#fn, &arguments, eval)
     }
 
     /// From here on only forward.
