@@ -500,11 +500,22 @@ pub struct WindowClosed {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "because", rename_all = "snake_case")]
 pub enum UndoReason {
-    Asked { decision: Decision },
-    Window { window: Path, why: String },
-    Redo { step: Path, decision: Decision },
+    Asked {
+        decision: Decision,
+    },
+    Window {
+        window: Path,
+        why: String,
+    },
+    Redo {
+        step: Path,
+        decision: Decision,
+    },
     /// A guard with `on_trip = "undo"` tripped.
-    Guard { guard: Path, why: String },
+    Guard {
+        guard: Path,
+        why: String,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -133,16 +133,17 @@ impl Limit {
 
 /// The number that an outcome gives: its value, else what was printed or answered, where that is one.
 fn number(outcome: &Outcome) -> Result<f64, String> {
+    let none = || Err("a number is needed".to_owned());
     let text = match outcome.scalar() {
         Some(Value::Int(number)) => return Ok(number as f64),
         Some(Value::Float(number)) if number.is_finite() => return Ok(number),
         // Databases give decimals as texts.
         Some(Value::Str(text)) => text.to_string(),
-        Some(other) => return Err(format!("a number is needed, and it gave {other}")),
+        Some(_) => return none(),
         None => outcome.out.as_deref().unwrap_or_default().to_owned(),
     };
     let number = text.trim().parse::<f64>().ok().filter(|number| number.is_finite());
-    number.ok_or_else(|| format!("a number is needed, and it gave {}", outcome.summary()))
+    number.map_or_else(none, Ok)
 }
 
 impl fmt::Display for Limit {

@@ -79,7 +79,8 @@ impl Watches {
     fn start(&self, looking: Looking) -> Result<(), Unwind> {
         let mut inner = lock(&self.inner);
         if inner.threads >= MAX_LOOKING {
-            let message = format!("more than {MAX_LOOKING} guards at the same time: guard the scope around them instead");
+            let message =
+                format!("more than {MAX_LOOKING} guards at the same time: guard the scope around them instead");
             return Err(Unwind::Program(message));
         }
         inner.threads += 1;
@@ -264,11 +265,11 @@ impl Shared {
 
     /// One look. A read that fails counts as a check that does not hold.
     fn look_for(&self, watched: &Watched, guard: &Guard) -> Seen {
-        let failed = |saw: String| Seen { passes: false, saw };
+        let failed = |why: &str| Seen { passes: false, saw: format!("no answer: {}", one_line(why)) };
         let path = guard.path(&watched.scope.path);
         match self.admit_secrets(&guard.action) {
             Ok(()) => {}
-            Err(admission @ (Admission::Failed(_) | Admission::Hold(_))) => return failed(admission.explain()),
+            Err(admission @ (Admission::Failed(_) | Admission::Hold(_))) => return failed(&admission.explain()),
         }
         let registered = self.register(&path);
         let cancel = registered.cancel.clone();
@@ -283,7 +284,7 @@ impl Shared {
             .and_then(|prepared| prepared.perform(&registered.cancel));
         let outcome = match performed {
             Ok(outcome) => Arc::new(outcome),
-            Err(ActionFailed { failure, .. }) => return failed(failure.message),
+            Err(ActionFailed { failure, .. }) => return failed(&failure.message),
         };
         let keeps = match &guard.limit {
             Limit::Predicate(predicate) => self.program.judge(predicate, &outcome).map_err(|failure| failure.message),
@@ -291,7 +292,7 @@ impl Shared {
         };
         match keeps {
             Ok(passes) => Seen { passes, saw: outcome.summary() },
-            Err(why) => failed(why),
+            Err(why) => Seen { passes: false, saw: format!("{} ({})", outcome.summary(), one_line(&why)) },
         }
     }
 
@@ -400,6 +401,10 @@ impl Shared {
             None => Ok(true),
         }
     }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// How a guard begins to look on its thread.

@@ -8,10 +8,10 @@
 //! commit, whichever comes first doing it for all.
 
 use crate::shared::{Changes, Fault, Observer, Options, Ports};
-use piton_core::{Path, RunState};
 use piton_core::event::Event;
 use piton_core::ports::{Clock, Lease, SideLog, Store, Vault};
 use piton_core::record::{Moment, Record, Sealed};
+use piton_core::{Path, RunState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 

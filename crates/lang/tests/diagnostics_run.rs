@@ -214,120 +214,170 @@ fn commit_points_are_not_inside_branches() {
 
 #[test]
 fn what_comes_later_says_so() {
-    check("def main():\n    run(\"x.star\")\n", expect![[r#"
+    check(
+        "def main():\n    run(\"x.star\")\n",
+        expect![[r#"
         error: run() is not yet in this version
          ┌─ main.star:2:5
         2│     run("x.star")
          │     ^^^
          = help: the language page lists what is
-    "#]]);
-    check("def main():\n    f = run\n    f(\"x\")\n", expect![[r#"
+    "#]],
+    );
+    check(
+        "def main():\n    f = run\n    f(\"x\")\n",
+        expect![[r#"
         error: run() is not yet in this version
          ┌─ main.star:3:5
         3│     f("x")
          │     ^
          = help: the language page lists what is
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_guard_only_looks_and_asks_a_top_level_function() {
     let guarded = |guards: &str| {
-        format!("def calm(o):\n    return True\n\ndef body():\n    pass\n\ndef main():\n    phase(\"p\", body, guards = {guards})\n")
+        format!(
+            "def calm(o):\n    return True\n\ndef body():\n    pass\n\ndef main():\n    phase(\"p\", body, guards = {guards})\n"
+        )
     };
     for (guards, expected) in [
-        ("[guard(\"g\", sh(\"rm x\"), every = \"5s\")]", expect![[r#"
+        (
+            "[guard(\"g\", sh(\"rm x\"), every = \"5s\")]",
+            expect![[r#"
             error: a guard only looks, and sh() changes the world
              ┌─ main.star:8:43
             8│     phase("p", body, guards = [guard("g", sh("rm x"), every = "5s")])
              │                                           ^^
              = help: say reads = True where the command changes nothing
-        "#]]),
-        ("[guard(\"g\", sql(\"u\", \"s\"), every = \"5s\")]", expect![[r#"
+        "#]],
+        ),
+        (
+            "[guard(\"g\", sql(\"u\", \"s\"), every = \"5s\")]",
+            expect![[r#"
             error: a guard only looks, and sql() changes the world
              ┌─ main.star:8:43
             8│     phase("p", body, guards = [guard("g", sql("u", "s"), every = "5s")])
              │                                           ^^^
              = help: say reads = True where the command changes nothing
-        "#]]),
-        ("[guard(\"g\", noop(), predicate = lambda o: True, every = \"5s\")]", expect![[r#"
+        "#]],
+        ),
+        (
+            "[guard(\"g\", noop(), predicate = lambda o: True, every = \"5s\")]",
+            expect![[r#"
             error: guard() cannot ask a lambda: it belongs to the thread that made it
              ┌─ main.star:8:63
             8│     phase("p", body, guards = [guard("g", noop(), predicate = lambda o: True, every = "5s")])
              │                                                               ^^^^^^^^^^^^^^
              = help: write a top-level `def`; give it what it needs as arguments or with partial(fn, ...)
-        "#]]),
-        ("[guard(\"g\", noop(), below = \"1\", every = \"5s\")]", expect![[r#"
+        "#]],
+        ),
+        (
+            "[guard(\"g\", noop(), below = \"1\", every = \"5s\")]",
+            expect![[r#"
             error: below: a number is needed, not the string "1"
              ┌─ main.star:8:32
             8│     phase("p", body, guards = [guard("g", noop(), below = "1", every = "5s")])
              │                                ^^^^^
-        "#]]),
-        ("[guard(\"g\", noop(), below = 1, above = 2, every = \"5s\")]", expect![[r#"
+        "#]],
+        ),
+        (
+            "[guard(\"g\", noop(), below = 1, above = 2, every = \"5s\")]",
+            expect![[r#"
             error: no number is above 2 and below 1
              ┌─ main.star:8:32
             8│     phase("p", body, guards = [guard("g", noop(), below = 1, above = 2, every = "5s")])
              │                                ^^^^^
-        "#]]),
-        ("[guard(\"g\", noop(), below = 1, predicate = calm, every = \"5s\")]", expect![[r#"
+        "#]],
+        ),
+        (
+            "[guard(\"g\", noop(), below = 1, predicate = calm, every = \"5s\")]",
+            expect![[r#"
             error: a guard has a predicate or a limit, not both
              ┌─ main.star:8:32
             8│     phase("p", body, guards = [guard("g", noop(), below = 1, predicate = calm, every = "5s")])
              │                                ^^^^^
              = help: compare with the limit in the predicate
-        "#]]),
-        ("[guard(\"g\", noop(), every = \"1ms\")]", expect![[r#"
+        "#]],
+        ),
+        (
+            "[guard(\"g\", noop(), every = \"1ms\")]",
+            expect![[r#"
             error: every: 1ms is less than 50ms
              ┌─ main.star:8:32
             8│     phase("p", body, guards = [guard("g", noop(), every = "1ms")])
              │                                ^^^^^
-        "#]]),
-        ("[guard(\"g\", noop(), tolerate = -1, every = \"5s\")]", expect![[r#"
+        "#]],
+        ),
+        (
+            "[guard(\"g\", noop(), tolerate = -1, every = \"5s\")]",
+            expect![[r#"
             error: tolerate: 0 to 10000 failures in a row, not the int -1
              ┌─ main.star:8:32
             8│     phase("p", body, guards = [guard("g", noop(), tolerate = -1, every = "5s")])
              │                                ^^^^^
-        "#]]),
-        ("[guard(\"g\", noop(), on_trip = \"abort\", every = \"5s\")]", expect![[r#"
+        "#]],
+        ),
+        (
+            "[guard(\"g\", noop(), on_trip = \"abort\", every = \"5s\")]",
+            expect![[r#"
             error: on_trip: "abort" is neither "hold" nor "undo"
              ┌─ main.star:8:32
             8│     phase("p", body, guards = [guard("g", noop(), on_trip = "abort", every = "5s")])
              │                                ^^^^^
-        "#]]),
-        ("[guard(\" \", noop(), every = \"5s\")]", expect![[r#"
+        "#]],
+        ),
+        (
+            "[guard(\" \", noop(), every = \"5s\")]",
+            expect![[r#"
             error: guard() needs a name
              ┌─ main.star:8:32
             8│     phase("p", body, guards = [guard(" ", noop(), every = "5s")])
              │                                ^^^^^
              = help: people name a guard to look again or to waive it
-        "#]]),
-        ("[guard(\"g\", noop())]", expect![[r#"
+        "#]],
+        ),
+        (
+            "[guard(\"g\", noop())]",
+            expect![[r#"
             error: guard() needs `every`
              ┌─ main.star:8:32
             8│     phase("p", body, guards = [guard("g", noop())])
              │                                ^^^^^
-        "#]]),
-        ("[guard(\"g\", noop(), every = \"5s\"), guard(\"g\", noop(), every = \"6s\")]", expect![[r#"
+        "#]],
+        ),
+        (
+            "[guard(\"g\", noop(), every = \"5s\"), guard(\"g\", noop(), every = \"6s\")]",
+            expect![[r#"
             error: two guards of one scope are named "g"
              ┌─ main.star:8:5
             8│     phase("p", body, guards = [guard("g", noop(), every = "5s"), guard("g", noop(), every = "6s")])
              │     ^^^^^
              = help: people name a guard to look again or to waive it; give each its own name
-        "#]]),
-        ("[noop()]", expect![[r#"
+        "#]],
+        ),
+        (
+            "[noop()]",
+            expect![[r#"
             error: guards[0]: a guard is needed, not an action
              ┌─ main.star:8:5
             8│     phase("p", body, guards = [noop()])
              │     ^^^^^
              = help: write it as guard("Error rate", query(...), below = 0.01, every = "5s")
-        "#]]),
-        ("[guard(str(n), noop(), every = \"5s\") for n in range(17)]", expect![[r#"
+        "#]],
+        ),
+        (
+            "[guard(str(n), noop(), every = \"5s\") for n in range(17)]",
+            expect![[r#"
             error: at most 16 guards watch over one scope, not 17
              ┌─ main.star:8:5
             8│     phase("p", body, guards = [guard(str(n), noop(), every = "5s") for n in range(17)])
              │     ^^^^^
              = help: let one read look at several things
-        "#]]),
+        "#]],
+        ),
     ] {
         check(&guarded(guards), expected);
     }
@@ -386,7 +436,9 @@ fn a_guard_is_named_like_a_step_of_its_scope() {
 fn a_lock_is_neither_in_a_window_nor_in_itself() {
     let inner = "def inner():\n    pass\n\n";
     check(
-        &format!("{inner}def body():\n    lock(\"db\", inner)\n\ndef main():\n    window(\"w\", body, budget = \"9s\")\n"),
+        &format!(
+            "{inner}def body():\n    lock(\"db\", inner)\n\ndef main():\n    window(\"w\", body, budget = \"9s\")\n"
+        ),
         expect![[r#"
             error: a lock cannot be inside a window: a window waits for nobody
              ┌─ main.star:5:5
@@ -396,7 +448,9 @@ fn a_lock_is_neither_in_a_window_nor_in_itself() {
         "#]],
     );
     check(
-        &format!("{inner}def body():\n    take = lock\n    take(\"db\", inner)\n\ndef main():\n    window(\"w\", body, budget = \"9s\")\n"),
+        &format!(
+            "{inner}def body():\n    take = lock\n    take(\"db\", inner)\n\ndef main():\n    window(\"w\", body, budget = \"9s\")\n"
+        ),
         expect![[r#"
             enter w {"scope":"window","budget":9000,"reserve":2250,"on_over":"undo"}
             leave w
@@ -409,7 +463,9 @@ fn a_lock_is_neither_in_a_window_nor_in_itself() {
         "#]],
     );
     check(
-        &format!("{inner}def body():\n    phase(\"p\", again)\n\ndef again():\n    lock(\"db\", inner)\n\ndef main():\n    lock(\"db\", body)\n"),
+        &format!(
+            "{inner}def body():\n    phase(\"p\", again)\n\ndef again():\n    lock(\"db\", inner)\n\ndef main():\n    lock(\"db\", body)\n"
+        ),
         expect![[r#"
             enter db {"scope":"lock"}
             enter db/p {"scope":"phase"}
@@ -424,13 +480,16 @@ fn a_lock_is_neither_in_a_window_nor_in_itself() {
              = help: give what is inside another name, or use phase(...)
         "#]],
     );
-    check(&format!("{inner}def main():\n    lock(\" \", inner)\n"), expect![[r#"
+    check(
+        &format!("{inner}def main():\n    lock(\" \", inner)\n"),
+        expect![[r#"
         error: lock() needs a name
          ┌─ main.star:5:5
         5│     lock(" ", inner)
          │     ^^^^
          = help: the name is how people find the step on a screen and in the receipt
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

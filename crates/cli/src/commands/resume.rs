@@ -78,7 +78,7 @@ fn messages(args: &ResumeArgs, state: &RunState, run: &str) -> Result<Vec<InboxM
     let mut messages = Vec::new();
     for (step, choice) in asked {
         if let Some(name) = step {
-            let path = names::step(state, name, run)?;
+            let path = names::decided(state, name, run)?;
             // What the engine would refuse is refused before it is sent.
             check_decision(state, &path, &choice).map_err(|why| {
                 CliError::new(Kind::WrongChoice, printable(&why))

@@ -8,9 +8,11 @@ mod place;
 
 mod calls;
 mod faults;
+mod guards;
 mod holds;
 mod hostile;
 mod leftovers;
+mod locks;
 mod looking;
 mod people;
 mod plans;

@@ -4,11 +4,11 @@
 //! journal), its envelope (DSSE v1, ed25519), what a verifier checks, and the page for people.
 //! Never reads a clock, a file or a key store: the journal and the seed of the key are handed in.
 
+mod beside_told;
 pub mod envelope;
 pub mod key;
 pub mod markdown;
 pub mod statement;
-mod beside_told;
 mod tell;
 pub mod time;
 mod undo_told;

@@ -66,7 +66,8 @@ fn two_runs_that_want_one_lock_have_it_one_after_the_other() {
 fn many_runs_are_never_in_the_lock_together() {
     let inside = std::sync::Arc::new(std::sync::Mutex::new((0, 0)));
     let one = Sim::new(locked("hook in; sleep 20; hook out"));
-    let sims: Vec<Sim> = (1..8).map(|number| one.another(number * 100, locked("hook in; sleep 20; hook out"))).collect();
+    let sims: Vec<Sim> =
+        (1..8).map(|number| one.another(number * 100, locked("hook in; sleep 20; hook out"))).collect();
     for sim in sims.iter().chain([&one]) {
         let (enters, leaves) = (inside.clone(), inside.clone());
         sim.world.on("in", move || {
@@ -205,16 +206,14 @@ fn a_failure_that_is_caught_gives_up_the_lock() {
 #[test]
 fn branches_of_one_run_exclude_each_other() {
     let make = || {
-        Sim::new(
-            Book::new(|run| run.each("all", 3, 3, "item")).function("item", |item: &Ctx<'_>, _| -> Result {
-                item.lock("db", |inside| {
-                    inside.step("in", sh("add inside")).go()?;
-                    inside.step("look", sh("hook look")).go()?;
-                    inside.step("out", sh("sub inside")).go()?;
-                    Ok(Value::None)
-                })
-            }),
-        )
+        Sim::new(Book::new(|run| run.each("all", 3, 3, "item")).function("item", |item: &Ctx<'_>, _| -> Result {
+            item.lock("db", |inside| {
+                inside.step("in", sh("add inside")).go()?;
+                inside.step("look", sh("hook look")).go()?;
+                inside.step("out", sh("sub inside")).go()?;
+                Ok(Value::None)
+            })
+        }))
     };
     let sim = make();
     let world = sim.world.clone();
@@ -377,9 +376,8 @@ fn runs_that_wait_for_each_other_in_a_circle_are_told_and_one_of_them_holds() {
 
 #[test]
 fn a_lock_inside_a_window_or_inside_itself_is_the_authors_mistake() {
-    let in_window = Sim::new(Book::new(|run| {
-        run.window("pause", (90, 10), |window| window.lock("db", |_| Ok(Value::None)))
-    }));
+    let in_window =
+        Sim::new(Book::new(|run| run.window("pause", (90, 10), |window| window.lock("db", |_| Ok(Value::None)))));
     let in_itself = Sim::new(Book::new(|run| run.lock("db", |outer| outer.lock("db", |_| Ok(Value::None)))));
     for (sim, says) in [(in_window, "inside the window"), (in_itself, "inside itself")] {
         assert!(matches!(sim.live(), End::Held));

@@ -67,7 +67,9 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<GuardValue> {
         if name.trim().is_empty() {
-            return Err(author("guard() needs a name").help("people name a guard to look again or to waive it").raise());
+            return Err(author("guard() needs a name")
+                .help("people name a guard to look again or to waive it")
+                .raise());
         }
         let action = self::action(action.get(), "action")?;
         if action.effect() == Effect::Write {

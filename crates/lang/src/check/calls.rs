@@ -49,8 +49,8 @@ fn lambda<'a>(file: &File<'a>, function: Option<&'a AstExpr>, builtin: &str, fou
             "guard" => "guard() cannot ask a lambda: it belongs to the thread that made it".to_owned(),
             _ => format!("{builtin}() cannot run a lambda: it belongs to the thread that made it"),
         })
-            .at(&file.span(function.span))
-            .help("write a top-level `def`; give it what it needs as arguments or with partial(fn, ...)"),
+        .at(&file.span(function.span))
+        .help("write a top-level `def`; give it what it needs as arguments or with partial(fn, ...)"),
     );
 }
 

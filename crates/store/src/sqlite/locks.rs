@@ -48,10 +48,9 @@ pub(crate) fn take(
 /// Gives up what these scopes of a run hold and wait for.
 pub(crate) fn release(connection: &Connection, run: i64, released: &[Path]) -> Result<(), Fault> {
     for scope in released {
-        for sql in [
-            "DELETE FROM locks WHERE run = ?1 AND scope = ?2",
-            "DELETE FROM lock_waits WHERE run = ?1 AND scope = ?2",
-        ] {
+        for sql in
+            ["DELETE FROM locks WHERE run = ?1 AND scope = ?2", "DELETE FROM lock_waits WHERE run = ?1 AND scope = ?2"]
+        {
             connection.prepare_cached(sql)?.execute(params![run, scope.as_str()])?;
         }
     }

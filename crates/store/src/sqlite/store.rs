@@ -153,9 +153,8 @@ impl Store for SqliteStore {
         status: Option<&str>,
         released: &[piton_core::Path],
     ) -> Result<(), StoreError> {
-        self.writer.write("append to the journal", |connection| {
-            records::append(connection, lease, records, status, released)
-        })
+        self.writer
+            .write("append to the journal", |connection| records::append(connection, lease, records, status, released))
     }
 
     fn take_lock(

@@ -3,8 +3,8 @@
 //! Owns `Ctx`, which reads like the built-ins, and `Book`, a main function with named functions for branches.
 //! Never knows a journal: it only calls `Host`.
 
-use piton_core::ports::{Host, Program, Unwind};
 use piton_core::guard::{Guard, Limit, OnTrip};
+use piton_core::ports::{Host, Program, Unwind};
 use piton_core::request::{
     Ask, Branch, BranchesRequest, Callbacks, Check, FieldType, OnFailure, PersonRequest, PollRequest, Predicate, Retry,
     Site, StepKind, StepRequest, UndoForm, WaitRequest,
