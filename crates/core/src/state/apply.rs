@@ -6,12 +6,10 @@ use super::{Phase, RunState, ScopeState, Settled, Step, UndoProgress};
 use crate::action::Action;
 use crate::digest::Digest;
 use crate::event::{
-    AttemptFailed, AttemptStarted, Decided, Event, GuardTripped, Handle, How, LockAwaited, PersonAnswered, PersonAsked,
-    ScopeEntered, StepHeld, StepSucceeded, TimerSet, UndoFailed, UndoReason, UndoStarted,
+    AttemptFailed, AttemptStarted, Decided, Event, Handle, How, PersonAnswered, PersonAsked, ScopeEntered, StepHeld,
+    StepSucceeded, TimerSet, UndoBegan, UndoFailed, UndoReason, UndoStarted,
 };
-use crate::guard::{GuardState, Standing, Then};
 use crate::hold::{Choice, HoldReason};
-use crate::lock::LockState;
 use crate::outcome::FailureKind;
 use crate::path::Path;
 use crate::record::{Moment, Record};
@@ -26,13 +24,13 @@ impl RunState {
         self.seq = record.seq;
         self.head = record.hash;
         self.at = record.at;
+        for ended in crate::lock::released(self, &record.event) {
+            self.locks.remove(&ended);
+        }
         self.apply_event(&record.event, record.seq, record.at);
     }
 
     fn apply_event(&mut self, event: &Event, seq: u64, at: Moment) {
-        for ended in crate::lock::released(self, event) {
-            self.locks.remove(&ended);
-        }
         match event {
             Event::RunStarted(started) => {
                 self.started = Some(Arc::new((**started).clone()));
@@ -88,45 +86,12 @@ impl RunState {
                     self.forget_approvals_beside(&closed.path);
                 }
             }
-            Event::GuardTripped(trip) => self.guard_tripped(trip),
-            Event::GuardArmed { path, .. } => {
-                if let Some(guard) = self.guards.get_mut(path) {
-                    guard.standing = Standing::Armed;
-                }
-            }
-            Event::LockTaken { path, name } => {
-                self.locks.insert(path.clone(), LockState::Held { name: name.clone() });
-                if let Some(scope) = self.scopes.get_mut(path) {
-                    // What acts in it again, as after an edit, ends it again.
-                    scope.left_at = None;
-                }
-            }
-            Event::LockAwaited(awaited) => self.lock_awaited(awaited),
-            Event::LockBroken { path, name, decision } => {
-                let hold = HoldReason::LockBroken {
-                    lock: name.clone(),
-                    by: decision.by.name.clone(),
-                    why: decision.why.clone(),
-                };
-                self.other_holds.insert(path.clone(), hold);
-            }
-            Event::UndoBegan(began) => {
-                match &began.reason {
-                    UndoReason::Asked { .. } | UndoReason::Redo { .. } => {
-                        self.run_holds.clear();
-                        self.look_again_within(&began.scope);
-                    }
-                    UndoReason::Guard { guard, .. } => {
-                        if let Some(guard) = self.guards.get_mut(guard) {
-                            guard.undo_due = false;
-                        }
-                    }
-                    UndoReason::Window { .. } => {}
-                }
-                self.undoing = Some(began.clone());
-                self.taken_back = None;
-                self.finished = None;
-            }
+            Event::GuardTripped(_)
+            | Event::GuardArmed { .. }
+            | Event::LockTaken { .. }
+            | Event::LockAwaited(_)
+            | Event::LockBroken { .. } => self.apply_beside(event),
+            Event::UndoBegan(began) => self.undo_began(began),
             Event::UndoStarted(started) => self.undo_started(started),
             Event::UndoFailed(failed) => self.undo_failed(failed),
             Event::StepUndone { path, .. } => self.change_step(path, |step| {
@@ -303,46 +268,6 @@ impl RunState {
         });
     }
 
-    fn guard_tripped(&mut self, trip: &GuardTripped) {
-        let warned = trip.then == Then::Warn;
-        if !warned {
-            self.other_holds.insert(trip.path.clone(), HoldReason::Tripped { trip: Box::new(trip.clone()) });
-        }
-        let standing = if warned { Standing::Quiet } else { Standing::Tripped };
-        let guard = GuardState { standing, trip: trip.clone(), undo_due: trip.then == Then::Undo };
-        self.guards.insert(trip.path.clone(), guard);
-    }
-
-    fn lock_awaited(&mut self, awaited: &LockAwaited) {
-        let LockAwaited { path, name, held_by, held_at, since_us, deadlock } = awaited.clone();
-        match deadlock {
-            Some(why) => drop(self.other_holds.insert(path, HoldReason::Deadlock { lock: name, held_by, why })),
-            None => drop(self.locks.insert(path, LockState::Waiting { name, held_by, held_at, since_us })),
-        }
-    }
-
-    /// A person has everything in a scope taken back: its guards look again when it is entered again.
-    fn look_again_within(&mut self, scope: &Path) {
-        self.other_holds.retain(|path, _| !path.is_within(scope));
-        for (_, guard) in self.guards.iter_mut().filter(|(path, _)| path.is_within(scope)) {
-            guard.undo_due = false;
-            if guard.standing == Standing::Tripped {
-                guard.standing = Standing::Checking;
-            }
-        }
-    }
-
-    /// A person's decision about a guard or a lock.
-    fn decided_beside(&mut self, decided: &Decided) -> bool {
-        let known = self.other_holds.remove(&decided.path).is_some();
-        if let Some(guard) = self.guards.get_mut(&decided.path).filter(|_| known) {
-            let waived = decided.choice == Choice::Waive;
-            guard.standing = if waived { Standing::Quiet } else { Standing::Checking };
-            guard.undo_due &= !waived;
-        }
-        known
-    }
-
     fn decided(&mut self, decided: &Decided) {
         if self.decided_beside(decided) {
             return;
@@ -401,6 +326,24 @@ impl RunState {
             Some(step) if matches!(step.phase, Phase::Undone) => step.generation.saturating_add(1),
             Some(step) => step.generation,
         }
+    }
+
+    fn undo_began(&mut self, began: &UndoBegan) {
+        match &began.reason {
+            UndoReason::Asked { .. } | UndoReason::Redo { .. } => {
+                self.run_holds.clear();
+                self.look_again_within(&began.scope);
+            }
+            UndoReason::Guard { guard, .. } => {
+                if let Some(guard) = self.guards.get_mut(guard) {
+                    guard.undo_due = false;
+                }
+            }
+            UndoReason::Window { .. } => {}
+        }
+        self.undoing = Some(began.clone());
+        self.taken_back = None;
+        self.finished = None;
     }
 
     fn undo_started(&mut self, started: &UndoStarted) {

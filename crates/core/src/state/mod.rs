@@ -5,6 +5,7 @@
 //! Never decides what happens next (see `decide`), and never reads a clock.
 
 mod apply;
+mod beside;
 mod step;
 
 pub use step::{Began, Phase, Step, UndoProgress};

@@ -107,6 +107,33 @@ fn template<'v>(
     Ok((key, Plain::from(item.mark())))
 }
 
+/// Every item in plain form, with what names it.
+fn keyed<'v>(
+    items: &[Value<'v>],
+    key: Option<Value<'v>>,
+    eval: &mut Evaluator<'v, '_, '_>,
+) -> starlark::Result<Vec<(String, Plain)>> {
+    let registry = Session::of(eval)?.registry;
+    let mut first: HashMap<String, usize> = HashMap::new();
+    let mut keyed = Vec::with_capacity(items.len());
+    for (index, item) in items.iter().enumerate() {
+        let mut key = key_of(*item, index, key, eval)?;
+        let unknown = registry.planning.is_some() && hole::first(&key).is_some();
+        if unknown && first.contains_key(&key) {
+            // What is not known yet may tell it from the others of this key.
+            key.push_str(&hole::mark(&format!("item {index}")));
+        }
+        if let Some(first) = first.insert(key.clone(), index) {
+            return Err(author(format!("two items of each() have the same key {key:?}"))
+                .label(format!("items {first} and {index}"))
+                .help("a key is a branch's identity across resumes; give key = lambda item: ... that tells them apart")
+                .raise());
+        }
+        keyed.push((key, encode(*item, &format!("items[{index}]"), registry, eval.heap())?));
+    }
+    Ok(keyed)
+}
+
 fn concurrency(value: Value<'_>) -> Result<u32, AuthorError> {
     whole::<u32>(value, "concurrency", "a number of branches")
         .ok()
@@ -185,25 +212,8 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
             run("each", name, (kind, guards), BranchesRequest { branches, concurrency, on_failure }, eval)?;
             return Ok(eval.heap().alloc(Hole::parse(&format!("results of {name:?}"))));
         }
-        let items = list(items, "items")?;
-        let mut first: HashMap<String, usize> = HashMap::new();
-        let mut branches = Vec::with_capacity(items.len());
-        for (index, item) in items.iter().enumerate() {
-            let mut key = key_of(*item, index, key, eval)?;
-            let unknown = session.registry.planning.is_some() && hole::first(&key).is_some();
-            if unknown && first.contains_key(&key) {
-                // What is not known yet may tell it from the others of this key.
-                key.push_str(&hole::mark(&format!("item {index}")));
-            }
-            if let Some(first) = first.insert(key.clone(), index) {
-                return Err(author(format!("two items of each() have the same key {key:?}"))
-                    .label(format!("items {first} and {index}"))
-                    .help("a key is a branch's identity across resumes; give key = lambda item: ... that tells them apart")
-                    .raise());
-            }
-            let item = encode(*item, &format!("items[{index}]"), session.registry, eval.heap())?;
-            branches.push(Branch { key, call: with(item) });
-        }
+        let items = keyed(&list(items, "items")?, key, eval)?;
+        let branches = items.into_iter().map(|(key, item)| Branch { key, call: with(item) }).collect();
         let results = run("each", name, (kind, guards), BranchesRequest { branches, concurrency, on_failure }, eval)?;
         Ok(eval.heap().alloc(AllocList(results)))
     }

@@ -15,6 +15,7 @@ mod types;
 // Requests.
 mod branches;
 mod guards;
+mod locks;
 mod people;
 mod reads;
 mod scopes;
@@ -47,6 +48,7 @@ pub(crate) fn globals() -> Globals {
         convert::globals,
         guarded::globals,
         guards::globals,
+        locks::globals,
         options::globals,
         people::globals,
         quoting::globals,

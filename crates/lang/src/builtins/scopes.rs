@@ -1,4 +1,4 @@
-//! `phase`, `window`, `attempt`, `lock`, `commit_point`: named stretches of a run on the thread that called them.
+//! `phase`, `window`, `attempt`, `commit_point`: named stretches of a run on the thread that called them.
 //!
 //! Owns that what a function receives and gives are copies.
 
@@ -7,7 +7,6 @@ use super::guards::guards;
 use crate::codec::{decode, encode};
 use crate::error::{AuthorError, author};
 use crate::session::{Session, call_site};
-use piton_core::guard::Guard;
 use piton_core::scope::{OnOver, ScopeKind};
 use piton_core::window::DEFAULT_RESERVE_FRACTION;
 use piton_core::{Duration, Value as Plain};
@@ -58,10 +57,10 @@ fn call<'v>(function: Value<'v>, arguments: &PlainArgs, eval: &mut Evaluator<'v,
     Ok(encode(result, "its result", registry, eval.heap())?)
 }
 
-fn enter<'v>(
+pub(crate) fn enter<'v>(
     builtin: &str,
     name: &str,
-    (kind, guards): (ScopeKind, Vec<Guard>),
+    (kind, guards): (ScopeKind, NoneOr<Value<'v>>),
     function: Value<'v>,
     arguments: &PlainArgs,
     eval: &mut Evaluator<'v, '_, '_>,
@@ -70,7 +69,7 @@ fn enter<'v>(
     let host = session.host(builtin)?;
     let function = self::function(function, &format!("{builtin}()"))?;
     let path = session.name(builtin, name, &call_site(eval))?;
-    let scope = session.child_scope(kind, &path, guards)?;
+    let scope = session.child_scope(kind, &path, self::guards(guards)?)?;
     let result = host.scope(&scope, &mut || {
         let result = session.inside(&scope, || call(function, arguments, eval));
         result.map_err(|error| session.ended(&error))
@@ -92,7 +91,6 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
         #[starlark(kwargs)] kwargs: DictRef<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
-        let guards = self::guards(guards)?;
         let arguments = plain_args(&args.items, &kwargs, eval)?;
         enter("phase", name, (ScopeKind::Phase, guards), r#fn, &arguments, eval)
     }
@@ -106,36 +104,8 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
         #[starlark(kwargs)] kwargs: DictRef<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
-        let guards = self::guards(guards)?;
         let arguments = plain_args(&args.items, &kwargs, eval)?;
         enter("attempt", name, (ScopeKind::Attempt, guards), r#fn, &arguments, eval)
-    }
-
-    /// Calls `fn` while nobody else holds the lock of this name, in this run or another of the store.
-    fn lock<'v>(
-        #[starlark(require = pos)] name: &str,
-        #[starlark(require = pos)] r#fn: Value<'v>,
-        #[starlark(args)] args: UnpackTuple<Value<'v>>,
-        #[starlark(require = named, default = NoneOr::None)] guards: NoneOr<Value<'v>>,
-        #[starlark(kwargs)] kwargs: DictRef<'v>,
-        eval: &mut Evaluator<'v, '_, '_>,
-    ) -> starlark::Result<Value<'v>> {
-        let scope = Session::of(eval)?.scope();
-        if let Some(window) = scope.window() {
-            return Err(author("a lock cannot be inside a window: a window waits for nobody")
-                .label(format!("inside the window {:?}", window.path.name()))
-                .help("take the lock around the window")
-                .raise());
-        }
-        if let Some(outer) = scope.lock(name) {
-            return Err(author("a lock cannot be inside itself")
-                .label(format!("it is held since {:?}", outer.path.as_str()))
-                .help("give what is inside another name, or use phase(...)")
-                .raise());
-        }
-        let guards = self::guards(guards)?;
-        let arguments = plain_args(&args.items, &kwargs, eval)?;
-        enter("lock", name, (ScopeKind::Lock, guards), r#fn, &arguments, eval)
     }
 
     /// A measured critical section that is held to its budget.
@@ -150,7 +120,6 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
         #[starlark(kwargs)] kwargs: DictRef<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
-        let guards = self::guards(guards)?;
         let budget = duration(budget.get(), "budget")?;
         let reserve = reserve.into_option().map(|value| duration(value.get(), "reserve")).transpose()?;
         let reserve = reserve.unwrap_or(Duration::from_ms(budget.as_ms() / DEFAULT_RESERVE_FRACTION));
