@@ -44,7 +44,9 @@ struct Inner {
 /// A scope that its guards watch over.
 struct Watched {
     scope: Arc<Scope>,
-    /// Names of the guards that look; held while one of them is looked at before something acts, and while one trips.
+    /// Held by whoever looks before something acts: others wait for what it finds.
+    gate: Mutex<()>,
+    /// Names of the guards that have a thread.
     looking: Mutex<HashSet<String>>,
     /// The scope is over, or the engine ends.
     over: Cancel,
@@ -72,8 +74,11 @@ impl Watches {
 
     fn watched(&self, scope: &Arc<Scope>) -> Arc<Watched> {
         let mut inner = lock(&self.inner);
-        let new = || Watched { scope: scope.clone(), looking: Mutex::default(), over: Cancel::new() };
-        inner.scopes.entry(scope.path.clone()).or_insert_with(|| Arc::new(new())).clone()
+        let new = || {
+            let (gate, looking, over) = Default::default();
+            Arc::new(Watched { scope: scope.clone(), gate, looking, over })
+        };
+        inner.scopes.entry(scope.path.clone()).or_insert_with(new).clone()
     }
 
     fn start(&self, looking: Looking) -> Result<(), Unwind> {
@@ -185,9 +190,9 @@ impl Shared {
         // From the outside in.
         for scope in around.iter().rev() {
             let watched = self.watches.watched(scope);
-            let mut looking = lock(&watched.looking);
+            let _gate = lock(&watched.gate);
             for (index, guard) in scope.guards.iter().enumerate() {
-                if looking.contains(&guard.name) {
+                if lock(&watched.looking).contains(&guard.name) {
                     continue;
                 }
                 let failures = match begin(&watched, guard)? {
@@ -195,8 +200,8 @@ impl Shared {
                     Begin::AtOnce => None,
                     Begin::After(failures) => Some(failures),
                 };
+                lock(&watched.looking).insert(guard.name.clone());
                 self.watches.start(Looking { watched: watched.clone(), index, failures })?;
-                looking.insert(guard.name.clone());
             }
         }
         Ok(())
@@ -250,13 +255,11 @@ impl Shared {
                 continue;
             }
             failures += 1;
-            let mut names = lock(&watched.looking);
             if let Failed::Trips(then) = self.failed_look(watched, guard, &seen, failures)
                 && then != Then::Warn
             {
                 // It looks again before anything acts in its scope again.
-                names.remove(&guard.name);
-                drop(names);
+                lock(&watched.looking).remove(&guard.name);
                 break;
             }
         }

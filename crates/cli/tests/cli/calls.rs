@@ -145,7 +145,7 @@ fn later_commands_are_not_offered() {
 fn help_and_version_are_no_errors() {
     let place = Place::with(PARAMS);
     insta::assert_snapshot!(place.ran(&["--version"]).ends(0).out, @"piton 0.1.0");
-    insta::assert_snapshot!(place.ran(&["run", "book.star", "--help"]).ends(0).out, @r#"
+    insta::assert_snapshot!(place.ran(&["run", "book.star", "--help"]).ends(0).out, @r"
     Touches a file.
 
     Usage: piton run book.star [--PARAM VALUE]...
@@ -153,6 +153,7 @@ fn help_and_version_are_no_errors() {
     Options:
           --json                One JSON record per line on standard output
           --detach              Go on in the background
+          --plan <PLANFILE>     Do only what this plan allows, and hold where the runbook wants something else; parameters are the plan's
           --as <NAME>           Who starts it, for the receipt; the operating system's account is recorded beside it
           --accept              Open windows even where commands and watchdogs end with this engine, as in a systemd service
           --param <NAME=VALUE>  A parameter whose name is a flag of piton's own
@@ -163,14 +164,15 @@ fn help_and_version_are_no_errors() {
           --budget <DURATION>                       how long [default: 1m30s]
           --token <env:NAME|file:PATH|cmd:COMMAND>  what opens it [default: «secret env:NOBODY»]
           --times <INT>                             how often [default: 1]
-    "#);
-    insta::assert_snapshot!(place.ran(&["--help"]).ends(0).out, @r#"
+    ");
+    insta::assert_snapshot!(place.ran(&["--help"]).ends(0).out, @r"
     Durable, dynamic runbooks: programs of steps that change live systems
 
     Usage: piton <COMMAND>
 
     Commands:
       run          Start a run in the foreground; `piton run FILE --help` shows the runbook's own parameters
+      plan         Show what a runbook would do; only reads are performed. `piton plan FILE --help` shows its parameters
       check        Check runbooks without running anything: syntax, types, names
       docs         Print a runbook's documentation as Markdown
       resume       Go on with a run that was interrupted, paused or held
@@ -181,6 +183,7 @@ fn help_and_version_are_no_errors() {
       runs         List runs
       show         Show a run
       watch        Follow a run from another terminal
+      locks        List the locks that runs hold and wait for, or take one away
       logs         Print a run's events, or a step's output
       receipt      Write a run's signed receipt
       verify       Verify a receipt, offline
@@ -191,7 +194,7 @@ fn help_and_version_are_no_errors() {
       -V, --version  Print version
 
     RUN may be a unique prefix of a run's id, or @last. Runs live in .piton/ here or above, or in $PITON_HOME.
-    "#);
+    ");
 }
 
 #[test]

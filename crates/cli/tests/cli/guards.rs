@@ -133,10 +133,11 @@ def work():
     );
     let plan = place.ran(&["plan", "book.star"]).ends(0);
     let scope: Vec<&str> = plan.out.lines().skip_while(|line| *line != "Soak").take(3).collect();
-    insta::assert_snapshot!(scope.join("\n"), @r"
-    Soak.
-    plan cead77b7be31 of book.star
-    ");
+    insta::assert_snapshot!(scope.join("\n"), @r#"
+    Soak
+      ⊙ guard "Errors stay low": sh cat errors must be below 5, every 50ms, else it holds
+      ⊙ guard "As the function says": sh cat errors must be as calm() says, every 1h, else it holds
+    "#);
     let plan = place.ran(&["plan", "locked.star"]).ends(0);
     let scope: Vec<&str> = plan.out.lines().skip_while(|line| !line.starts_with("deploy")).take(2).collect();
     insta::assert_snapshot!(scope.join("\n"), @r#"
