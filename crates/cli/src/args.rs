@@ -50,6 +50,8 @@ enum Command {
     Show(ShowArgs),
     /// Follow a run from another terminal
     Watch(WatchArgs),
+    /// List the locks that runs hold and wait for, or take one away
+    Locks(LocksArgs),
     /// Print a run's events, or a step's output
     Logs(LogsArgs),
     /// Write a run's signed receipt
@@ -91,7 +93,7 @@ pub(crate) struct ResumeArgs {
     /// Try again what failed: STEP, or everything that failed
     #[arg(long, num_args = 0..=1, value_name = "STEP", default_missing_value = "")]
     pub(crate) retry: Option<String>,
-    /// Go past a step, with --reason
+    /// Go past a step, or on although a guard fails, with --reason
     #[arg(long, value_name = "STEP", requires = "reason")]
     pub(crate) waive: Option<String>,
     /// A step whose outcome nobody knows did happen
@@ -211,6 +213,33 @@ pub(crate) struct WatchArgs {
 }
 
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct LocksArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<LocksCommand>,
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum LocksCommand {
+    /// Take a lock away from the run that holds it; that run holds before its next step
+    Break(BreakArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct BreakArgs {
+    /// The lock's name
+    pub(crate) name: String,
+    /// Why, for the receipt of the run that holds it
+    #[arg(long)]
+    pub(crate) reason: String,
+    /// Who decides, for the receipt; the operating system's account is recorded beside it
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) actor: Option<String>,
+}
+
+#[derive(Args)]
 pub(crate) struct LogsArgs {
     pub(crate) run: String,
     pub(crate) step: Option<String>,
@@ -302,6 +331,7 @@ fn run(command: Command) -> Result<Exit, CliError> {
         Command::Runs(args) => commands::runs::run(args),
         Command::Show(args) => commands::show::run(args),
         Command::Watch(args) => commands::watch::run(args),
+        Command::Locks(args) => commands::locks::run(args),
         Command::Logs(args) => commands::logs::run(args),
         Command::Receipt(args) => commands::receipt::run(args),
         Command::Verify(args) => commands::verify::run(args),

@@ -81,6 +81,9 @@ kinds! {
     /// Nobody has taken the message up yet.
     NotTaken = "P0027", Wrong;
 
+    /// Nobody holds a lock of that name.
+    NoSuchLock = "P0029", Wrong;
+
     /// Not a plan, or not the plan of this runbook.
     BadPlan = "P0032", Wrong;
     /// Not a public key.

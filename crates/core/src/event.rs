@@ -8,6 +8,7 @@
 use crate::action::{Action, Effect};
 use crate::digest::Digest;
 use crate::duration::Duration;
+use crate::guard::{GuardTold, Then};
 use crate::hold::{Choice, Decision, HoldReason};
 use crate::ids::{Actor, EngineId, RunId};
 use crate::outcome::{Failure, Outcome};
@@ -108,6 +109,28 @@ pub enum Event {
         why: String,
     },
     WindowClosed(WindowClosed),
+
+    /// A guard's check failed more often in a row than it tolerates.
+    GuardTripped(Box<GuardTripped>),
+    /// A guard that had tripped has passed: it may trip again.
+    GuardArmed {
+        path: Path,
+        saw: String,
+    },
+
+    /// The lock is this scope's until the scope ends or a person breaks it.
+    LockTaken {
+        path: Path,
+        name: String,
+    },
+    /// Another scope holds the lock.
+    LockAwaited(LockAwaited),
+    /// A person took the lock away: nothing more starts before it is taken again.
+    LockBroken {
+        path: Path,
+        name: String,
+        decision: Decision,
+    },
 
     UndoBegan(UndoBegan),
     UndoStarted(Box<UndoStarted>),
@@ -251,6 +274,45 @@ pub struct ScopeEntered {
     /// Number of branches, where it has branches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<u64>,
+    /// What watches over it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guards: Vec<GuardTold>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardTripped {
+    /// The guard's: its name within its scope.
+    pub path: Path,
+    /// What it looked at, in one line.
+    pub check: String,
+    pub saw: String,
+    pub limit: String,
+    /// Failures in a row.
+    pub failures: u32,
+    pub then: Then,
+    pub site: Site,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockAwaited {
+    /// The scope that wants it.
+    pub path: Path,
+    pub name: String,
+    pub held_by: RunId,
+    pub held_at: Path,
+    /// Wall clock, microseconds: since when the other has it.
+    pub since_us: i64,
+    /// Absent: it waits. Present: waiting would never end, and why; the run holds instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadlock: Option<String>,
+}
+
+impl std::fmt::Display for GuardTripped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { check, saw, limit, failures, .. } = self;
+        write!(f, "the guard \"{}\" tripped: {check} gave {saw}, and must be {limit}", self.path.name())?;
+        if *failures > 1 { write!(f, " ({failures} failures in a row)") } else { Ok(()) }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -473,9 +535,22 @@ pub struct WindowClosed {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "because", rename_all = "snake_case")]
 pub enum UndoReason {
-    Asked { decision: Decision },
-    Window { window: Path, why: String },
-    Redo { step: Path, decision: Decision },
+    Asked {
+        decision: Decision,
+    },
+    Window {
+        window: Path,
+        why: String,
+    },
+    Redo {
+        step: Path,
+        decision: Decision,
+    },
+    /// A guard with `on_trip = "undo"` tripped.
+    Guard {
+        guard: Path,
+        why: String,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,6 +7,7 @@ use crate::decide::{Decision as Decided_, PersonDecision, decide, decide_person}
 use crate::digest::Digest;
 use crate::duration::Duration;
 use crate::event::*;
+use crate::guard::{GuardTold, OnTrip, Then};
 use crate::hold::{Choice, Decision, HoldReason};
 use crate::ids::{Actor, EngineId, RunId};
 use crate::outcome::{Failure, FailureKind, Outcome};
@@ -276,7 +277,61 @@ impl Log {
     }
 
     pub(crate) fn enter(&mut self, at: &str, kind: ScopeKind) -> &mut Self {
-        self.add(Event::ScopeEntered(ScopeEntered { path: path(at), kind, total: None }))
+        self.add(Event::ScopeEntered(ScopeEntered { path: path(at), kind, total: None, guards: vec![] }))
+    }
+
+    /// A phase with a guard of this name.
+    pub(crate) fn guarded(&mut self, at: &str, guard: &str) -> &mut Self {
+        let guard = GuardTold {
+            name: guard.into(),
+            check: "query mysql://db/x: select load".into(),
+            limit: "below 5".into(),
+            every: Duration::from_secs(5),
+            tolerate: 0,
+            on_trip: OnTrip::Hold,
+        };
+        let guards = vec![guard];
+        self.add(Event::ScopeEntered(ScopeEntered { path: path(at), kind: ScopeKind::Phase, total: None, guards }))
+    }
+
+    pub(crate) fn trip(&mut self, guard: &str, then: Then) -> &mut Self {
+        self.add(Event::GuardTripped(Box::new(GuardTripped {
+            path: path(guard),
+            check: "query mysql://db/x: select load".into(),
+            saw: "9".into(),
+            limit: "below 5".into(),
+            failures: 1,
+            then,
+            site: site(),
+        })))
+    }
+
+    pub(crate) fn pass(&mut self, guard: &str) -> &mut Self {
+        self.add(Event::GuardArmed { path: path(guard), saw: "1".into() })
+    }
+
+    pub(crate) fn take_lock(&mut self, scope: &str) -> &mut Self {
+        self.add(Event::LockTaken { path: path(scope), name: path(scope).name() })
+    }
+
+    pub(crate) fn await_lock(&mut self, scope: &str, deadlock: Option<&str>) -> &mut Self {
+        self.add(Event::LockAwaited(LockAwaited {
+            path: path(scope),
+            name: path(scope).name(),
+            held_by: RunId::from_random(9),
+            held_at: path(scope),
+            since_us: self.now.wall_us,
+            deadlock: deadlock.map(str::to_owned),
+        }))
+    }
+
+    pub(crate) fn break_lock(&mut self, scope: &str) -> &mut Self {
+        let decision = self.by("grace", 1001);
+        self.add(Event::LockBroken { path: path(scope), name: path(scope).name(), decision })
+    }
+
+    pub(crate) fn leave(&mut self, scope: &str) -> &mut Self {
+        self.add(Event::ScopeLeft { path: path(scope) })
     }
 
     pub(crate) fn settle(&mut self, at: &str, failures: Vec<(String, Failure)>) -> &mut Self {
@@ -321,6 +376,11 @@ impl Log {
 
     pub(crate) fn begin_undo(&mut self, scope: &str) -> &mut Self {
         let reason = UndoReason::Asked { decision: self.by("ada", 1000) };
+        self.add(Event::UndoBegan(UndoBegan { scope: path(scope), reason }))
+    }
+
+    pub(crate) fn begin_undo_for_guard(&mut self, scope: &str, guard: &str) -> &mut Self {
+        let reason = UndoReason::Guard { guard: path(guard), why: "it tripped".into() };
         self.add(Event::UndoBegan(UndoBegan { scope: path(scope), reason }))
     }
 

@@ -3,7 +3,8 @@
 //! Owns the reasons, each with what may be chosen. Never asks or answers: the command line does.
 
 use crate::digest::Digest;
-use crate::ids::Actor;
+use crate::event::GuardTripped;
+use crate::ids::{Actor, RunId};
 use crate::outcome::Failure;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -66,6 +67,23 @@ pub enum HoldReason {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         planned: Option<String>,
     },
+    /// A guard tripped; it must pass, or a person waives it.
+    Tripped {
+        trip: Box<GuardTripped>,
+    },
+    /// A person took away a lock that a scope of this run held.
+    LockBroken {
+        lock: String,
+        by: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+    },
+    /// Runs wait for each other's locks in a circle.
+    Deadlock {
+        lock: String,
+        held_by: RunId,
+        why: String,
+    },
     /// A person paused the run.
     Paused {
         by: String,
@@ -77,7 +95,8 @@ impl HoldReason {
     /// repair, too; not where the step is done: that would perform it twice.
     pub fn choices(&self) -> &'static [&'static str] {
         match self {
-            Self::Failed { .. } | Self::PastCommitPoint { .. } => &["--retry", "--waive"],
+            Self::Failed { .. } | Self::PastCommitPoint { .. } | Self::Tripped { .. } => &["--retry", "--waive"],
+            Self::LockBroken { .. } | Self::Deadlock { .. } => &["--retry"],
             Self::Unknown { .. } => &["--done", "--not-done", "--retry"],
             Self::Unprovable { .. } => &["--retry", "--done", "--not-done"],
             Self::Changed { .. } | Self::Doubted { .. } => &["--keep", "--redo"],
@@ -116,6 +135,14 @@ impl fmt::Display for HoldReason {
             Self::Departed { now, planned: None } => write!(f, "the plan has no such step: {now}"),
             Self::Departed { now, planned: Some(planned) } => {
                 write!(f, "the plan has another step here: it wants {now}; planned is {planned}")
+            }
+            Self::Tripped { trip } => trip.fmt(f),
+            Self::LockBroken { lock, by, why } => {
+                let why = why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+                write!(f, "its lock \"{lock}\" was broken by {by}{why}")
+            }
+            Self::Deadlock { lock, why, .. } => {
+                write!(f, "waiting for the lock \"{lock}\" would never end: {why}")
             }
             Self::Paused { by } => write!(f, "paused by {by}"),
         }

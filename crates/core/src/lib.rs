@@ -23,8 +23,10 @@ pub mod scope;
 // What happened, and what follows from it.
 pub mod decide;
 pub mod event;
+pub mod guard;
 pub mod hold;
 pub mod hole;
+pub mod lock;
 pub mod plan;
 pub mod record;
 pub mod state;

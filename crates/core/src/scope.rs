@@ -4,6 +4,7 @@
 //! Never counts, times or journals anything.
 
 use crate::duration::Duration;
+use crate::guard::Guard;
 use crate::path::Path;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub enum ScopeKind {
     /// One function call of an `each` or a `parallel`.
     Branch,
     Attempt,
+    /// Nobody else holds its name while something acts in it.
+    Lock,
     Window {
         budget: Duration,
         reserve: Duration,
@@ -41,6 +44,7 @@ impl ScopeKind {
             Self::Parallel => "parallel".to_owned(),
             Self::Branch => "branch".to_owned(),
             Self::Attempt => "attempt".to_owned(),
+            Self::Lock => "lock".to_owned(),
             Self::Window { budget, reserve, on_over } => {
                 let over = match on_over {
                     OnOver::Undo => "goes back by itself",
@@ -61,20 +65,26 @@ pub enum OnOver {
     Warn,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Scope {
     pub path: Path,
     pub kind: ScopeKind,
     pub parent: Option<Arc<Scope>>,
+    pub guards: Arc<[Guard]>,
 }
 
 impl Scope {
     pub fn run() -> Arc<Self> {
-        Arc::new(Self { path: Path::root(), kind: ScopeKind::Run, parent: None })
+        Arc::new(Self { path: Path::root(), kind: ScopeKind::Run, parent: None, guards: Arc::default() })
     }
 
     pub fn child(self: &Arc<Self>, kind: ScopeKind, name: &str) -> Arc<Self> {
-        Arc::new(Self { path: self.path.child(name), kind, parent: Some(self.clone()) })
+        self.guarded_child(kind, name, Vec::new())
+    }
+
+    /// A scope that these watch over.
+    pub fn guarded_child(self: &Arc<Self>, kind: ScopeKind, name: &str, guards: Vec<Guard>) -> Arc<Self> {
+        Arc::new(Self { path: self.path.child(name), kind, parent: Some(self.clone()), guards: guards.into() })
     }
 
     /// This scope and those around it, innermost first.
@@ -89,6 +99,11 @@ impl Scope {
     /// The innermost window around here.
     pub fn window(&self) -> Option<&Scope> {
         self.outward().find(|scope| matches!(scope.kind, ScopeKind::Window { .. }))
+    }
+
+    /// The innermost lock of this name around here.
+    pub fn lock(&self, name: &str) -> Option<&Scope> {
+        self.outward().find(|scope| scope.kind == ScopeKind::Lock && scope.path.name() == name)
     }
 
     /// True inside a function call of `each` or `parallel`.
@@ -109,7 +124,7 @@ impl Scope {
     }
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub enum Catcher<'a> {
     /// An `attempt`, or an `each` that passes failed items.
     Caught(&'a Scope),

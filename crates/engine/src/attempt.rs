@@ -42,6 +42,7 @@ impl Shared {
         numbers: Numbers,
         callbacks: &mut dyn Callbacks,
     ) -> Attempted {
+        self.before_acting(about.scope)?;
         if numbers.untouched
             && let Some(end) = self.before(about, request, numbers, callbacks)?
         {

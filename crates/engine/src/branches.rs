@@ -278,6 +278,7 @@ impl Shared {
             Some(Unwind::Failed { path, failure }) => Err(self.branch_failed(scope, path, failure)?),
             Some(unwind) => Err(unwind),
             None => {
+                self.ends_well(scope)?;
                 self.settle_branches(scope, request.on_failure, failures);
                 Ok(values)
             }

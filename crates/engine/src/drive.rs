@@ -137,6 +137,7 @@ impl Engine {
         let end = std::thread::scope(|threads| {
             threads.spawn(|| shared.journal.flusher(FLUSH_DELAY));
             threads.spawn(|| shared.watch_inbox(&done));
+            threads.spawn(|| shared.keep_guards(threads, &done));
             let end = self.drive().unwrap_or_else(|unwind| match unwind {
                 Unwind::Broken(why) => End::Broken(why),
                 _ => End::Held,
@@ -153,6 +154,7 @@ impl Engine {
 
     fn drive(&self) -> Result<End, Unwind> {
         let shared = &*self.shared;
+        shared.give_up_unknown_locks()?;
         shared.read_inbox()?;
         self.go_on_after_pause();
         loop {
@@ -175,7 +177,7 @@ impl Engine {
                         return Ok(end);
                     }
                     // What arrived meanwhile is looked at first: nobody else would wake the run for it.
-                    if shared.options.leave_when_waiting && !self.timer_pending() && shared.changes.seen() == seen {
+                    if shared.options.leave_when_waiting && !self.has_to_stay() && shared.changes.seen() == seen {
                         return Ok(End::Waiting);
                     }
                     shared.reachable()?;
@@ -231,6 +233,9 @@ impl Engine {
         {
             return Ok(Some(End::Held));
         }
+        if !shared.take_back_for_guards()? {
+            return Ok(Some(End::Held));
+        }
         if let Some(taken) = shared.journal.with(|state| state.taken_back.clone()) {
             return self.taken_back(&taken).map(Some);
         }
@@ -248,7 +253,7 @@ impl Engine {
     fn taken_back(&self, taken: &UndoBegan) -> Result<End, Unwind> {
         let by = match &taken.reason {
             UndoReason::Asked { decision } | UndoReason::Redo { decision, .. } => decision.by.name.clone(),
-            UndoReason::Window { .. } => String::new(),
+            UndoReason::Window { .. } | UndoReason::Guard { .. } => String::new(),
         };
         let (event, end) = if taken.scope.is_root() {
             (Event::RunFinished { how: Finish::Undone, value: None }, End::Undone)
@@ -309,6 +314,7 @@ impl Engine {
         };
         let more = shared.journal.transact(|state| {
             let more = state.abort.is_some()
+                || piton_core::guard::undo_due(state).is_some()
                 || state.undoing.as_ref().is_some_and(|undoing| !matches!(undoing.reason, UndoReason::Window { .. }));
             let event = match reason {
                 Some(reason) if !state.run_holds.contains(&reason) => Some(Event::RunHeld { reason }),
@@ -336,8 +342,10 @@ impl Engine {
         })
     }
 
-    fn timer_pending(&self) -> bool {
-        self.shared.journal.with(|state| state.steps.values().any(|step| matches!(step.phase, Phase::Timer(_))))
+    /// Nobody else would notice that a timer is due, a lock free or a guard's check failing.
+    fn has_to_stay(&self) -> bool {
+        let timer = |state: &RunState| state.steps.values().any(|step| matches!(step.phase, Phase::Timer(_)));
+        self.shared.watches.any() || self.shared.journal.with(|state| state.waits_for_locks() || timer(state))
     }
 
     /// Time until the next timer or expiry.

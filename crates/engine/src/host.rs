@@ -44,16 +44,19 @@ impl Host for Shared {
 
     fn scope(&self, scope: &Arc<Scope>, body: &mut dyn FnMut() -> Result<Value, Unwind>) -> Result<Value, Unwind> {
         self.stop_if_failing(scope)?;
-        match scope.kind {
+        let result = match scope.kind {
             ScopeKind::Attempt => self.run_attempt(scope, body),
             ScopeKind::Window { .. } => self.run_window(scope, body),
+            ScopeKind::Lock => self.run_lock(scope, body),
             _ => self.run_phase(scope, body),
-        }
+        };
+        self.unguard(scope, result)
     }
 
     fn branches(&self, scope: &Arc<Scope>, request: BranchesRequest) -> Result<Vec<Value>, Unwind> {
         self.stop_if_failing(scope)?;
-        self.run_branches(self, scope, &request)
+        let result = self.run_branches(self, scope, &request);
+        self.unguard(scope, result)
     }
 
     fn commit_point(&self, scope: &Arc<Scope>, path: &Path) -> Result<(), Unwind> {
@@ -62,6 +65,7 @@ impl Host for Shared {
             return Err(Unwind::Program(message));
         }
         self.stop_if_failing(scope)?;
+        self.before_acting(scope)?;
         self.open_window(scope)?;
         // What was done before it is durable with it, and a monitor that decides to go back comes before or after.
         let passed = self.journal.transact(|state| {
@@ -92,6 +96,12 @@ impl Host for Shared {
 }
 
 impl Shared {
+    /// Before anything begins in a scope: its locks are held and its guards have passed.
+    pub(crate) fn before_acting(&self, scope: &Scope) -> Result<(), Unwind> {
+        self.take_locks(scope)?;
+        self.arm_guards(scope)
+    }
+
     fn record_once(&self, scope: &Scope, path: &Path, event: impl FnOnce() -> Event) -> Result<(), Unwind> {
         let go_on = self.journal.transact(|state| {
             if state.noted.contains(path) {

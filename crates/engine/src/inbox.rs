@@ -25,6 +25,7 @@ impl Shared {
     pub(crate) fn watch_inbox(&self, done: &Cancel) {
         let mut failing_since_us = None;
         while !self.ports.clock.sleep(LOOK_EVERY, done) {
+            self.look_for_locks();
             let Err(broken) = self.read_inbox() else {
                 failing_since_us = None;
                 *lock(&self.unreachable) = None;
@@ -62,6 +63,7 @@ impl Shared {
     }
 
     fn take_message(&self, entry: &InboxEntry) -> Result<(), Broken> {
+        let _locking = matches!(entry.message, InboxMessage::BreakLock { .. }).then(|| lock(&self.locking));
         let refused = self.journal.transact(|state| {
             if entry.id <= state.inbox_seen {
                 // Another thread has taken it meanwhile.
@@ -79,7 +81,7 @@ impl Shared {
             (_, Some(why)) => {
                 self.ports.observer.warn(&format!("a message of {} was refused: {why}", entry.decision.by.name))
             }
-            (InboxMessage::Pause | InboxMessage::Abort, None) => self.stop_running(),
+            (InboxMessage::Pause | InboxMessage::Abort | InboxMessage::BreakLock { .. }, None) => self.stop_running(),
             (InboxMessage::Undo { scope }, None) => {
                 self.stop_running();
                 self.cancel_within(scope, "it is being taken back");
@@ -109,8 +111,12 @@ impl Shared {
             return;
         }
         if let Some(window) = window {
-            let why = if abort { "the run is aborted" } else { "the run is paused" };
-            self.go_back(&window, why);
+            let broken = self.journal.with(|state| {
+                let mut holds = state.other_holds.values();
+                holds.find(|hold| matches!(hold, HoldReason::LockBroken { .. })).map(ToString::to_string)
+            });
+            let why = if abort { "the run is aborted".to_owned() } else { "the run is paused".to_owned() };
+            self.go_back(&window, &broken.unwrap_or(why));
         }
         if abort {
             self.cancel_within(&Path::root(), "the run is aborted");
@@ -137,8 +143,9 @@ fn events_of(state: &RunState, entry: &InboxEntry) -> Result<Vec<Event>, String>
         InboxMessage::RetryAll => {
             let resumed = (!state.run_holds.is_empty()).then(|| Event::RunResumed { by: decision.by.clone() });
             let steps = state.steps_in_order();
-            let retried = steps.into_iter().filter(|(_, step)| retries_with_all(step));
-            Ok(resumed.into_iter().chain(retried.map(|(path, _)| decided(path, &Choice::Retry, decision))).collect())
+            let steps = steps.into_iter().filter(|(_, step)| retries_with_all(step)).map(|(path, _)| path);
+            let retried = state.other_holds.keys().chain(steps);
+            Ok(resumed.into_iter().chain(retried.map(|path| decided(path, &Choice::Retry, decision))).collect())
         }
         InboxMessage::Pause => Ok(vec![Event::RunHeld { reason: HoldReason::Paused { by: decision.by.name.clone() } }]),
         InboxMessage::Abort => Ok(vec![Event::AbortAsked { by: decision.by.clone(), why: decision.why.clone() }]),
@@ -152,6 +159,7 @@ fn events_of(state: &RunState, entry: &InboxEntry) -> Result<Vec<Event>, String>
             let reason = UndoReason::Asked { decision: decision.clone() };
             Ok(vec![Event::UndoBegan(UndoBegan { scope: scope.clone(), reason })])
         }
+        InboxMessage::BreakLock { scope, name } => Shared::break_lock(state, (scope, name), decision),
     }
 }
 

@@ -8,10 +8,10 @@
 //! commit, whichever comes first doing it for all.
 
 use crate::shared::{Changes, Fault, Observer, Options, Ports};
-use piton_core::RunState;
 use piton_core::event::Event;
-use piton_core::ports::{Clock, Lease, SideLog, Store, Vault};
+use piton_core::ports::{Clock, Lease, SideLog, Store, StoreError, StoreErrorKind, Vault};
 use piton_core::record::{Moment, Record, Sealed};
+use piton_core::{Path, RunState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -19,6 +19,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Broken(pub String);
+
+const GIVEN_BACK: &str = "the run's lease was given back";
 
 thread_local! {
     /// The last record that this evaluating thread's branch depends on.
@@ -64,9 +66,16 @@ impl Drop for Turn<'_> {
 
 struct Inner {
     state: RunState,
-    buffer: Vec<(Sealed, Record)>,
+    buffer: Vec<Buffered>,
     flusher_waits: bool,
     closed: bool,
+}
+
+struct Buffered {
+    sealed: Sealed,
+    record: Record,
+    /// Scopes whose locks end with it.
+    released: Vec<Path>,
 }
 
 struct Committer {
@@ -125,6 +134,17 @@ impl Journal {
         lock(&self.commit).broken.clone().map_or(Ok(()), Err)
     }
 
+    /// Asks the store for something that only the run's holder may do; nothing is appended meanwhile.
+    pub(crate) fn as_holder<T>(
+        &self,
+        ask: impl FnOnce(&dyn Store, &dyn Lease) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        match &lock(&self.commit).lease {
+            Some(lease) => ask(&*self.store, &**lease),
+            None => Err(StoreError { kind: StoreErrorKind::Fenced, message: GIVEN_BACK.to_owned(), source: None }),
+        }
+    }
+
     pub(crate) fn fence(&self) -> u64 {
         self.fence
     }
@@ -169,8 +189,9 @@ impl Journal {
         let seq = inner.state.seq + 1;
         let sealed = Sealed::new(inner.state.head, seq, at, self.fence, body);
         let record = Record { seq, at, fence: sealed.fence, event, hash: sealed.hash };
+        let released = piton_core::lock::released(&inner.state, &record.event);
         inner.state.apply(&record);
-        inner.buffer.push((sealed, record));
+        inner.buffer.push(Buffered { sealed, record, released });
         DEPENDS_ON.set(seq);
     }
 
@@ -219,11 +240,11 @@ impl Journal {
         let result = self.commit_batch(&mut committer, &batch);
         self.committing_since_us.store(0, Ordering::Release);
         result?;
-        if let Some((last, _)) = batch.last() {
-            self.durable_seq.store(last.seq, Ordering::Release);
+        if let Some(last) = batch.last() {
+            self.durable_seq.store(last.sealed.seq, Ordering::Release);
         }
         // Under the lock, so that observers see records in order.
-        self.observer.durable(&batch.into_iter().map(|(_, record)| record).collect::<Vec<_>>());
+        self.observer.durable(&batch.into_iter().map(|buffered| buffered.record).collect::<Vec<_>>());
         Ok(())
     }
 
@@ -244,27 +265,29 @@ impl Journal {
         }
     }
 
-    fn commit_batch(&self, committer: &mut Committer, batch: &[(Sealed, Record)]) -> Result<(), Broken> {
-        let sealed: Vec<Sealed> = batch.iter().map(|(sealed, _)| sealed.clone()).collect();
+    fn commit_batch(&self, committer: &mut Committer, batch: &[Buffered]) -> Result<(), Broken> {
         let first = committer.committed_this_life + 1;
         let due = self.fault.as_ref().and_then(|fault| {
-            let struck = (first..).zip(&sealed).position(|(nth, record)| (fault.due)(nth, record));
+            let struck = (first..).zip(batch).position(|(nth, record)| (fault.due)(nth, &record.sealed));
             Some((fault, struck? + 1))
         });
-        let Some((fault, room)) = due else { return self.commit_records(committer, &sealed) };
+        let Some((fault, room)) = due else { return self.commit_records(committer, batch) };
         // Up to the record it strikes at, then, where it is survived, the rest.
-        self.commit_records(committer, &sealed[..room])?;
+        self.commit_records(committer, &batch[..room])?;
         (fault.strike)();
-        self.commit_records(committer, &sealed[room..])
+        self.commit_records(committer, &batch[room..])
     }
 
-    fn commit_records(&self, committer: &mut Committer, sealed: &[Sealed]) -> Result<(), Broken> {
+    fn commit_records(&self, committer: &mut Committer, batch: &[Buffered]) -> Result<(), Broken> {
+        let sealed: &[Sealed] = &batch.iter().map(|buffered| buffered.sealed.clone()).collect::<Vec<_>>();
+        let released: Vec<Path> = batch.iter().flat_map(|buffered| buffered.released.iter().cloned()).collect();
         let stored = match &committer.lease {
             _ if self.on_side_log() => Err(String::new()),
-            None => Err("the run's lease was given back".to_owned()),
+            None => Err(GIVEN_BACK.to_owned()),
             Some(lease) => {
                 let status = self.with(|state| state.status().word());
-                self.store.append(&**lease, sealed, Some(status)).map_err(|error| explain(&error))
+                let appended = self.store.append_releasing(&**lease, sealed, Some(status), &released);
+                appended.map_err(|error| explain(&error))
             }
         };
         if let Err(why) = stored {

@@ -16,6 +16,8 @@ mod step;
 
 // What a program is made of besides steps.
 mod branches;
+mod guards;
+mod locks;
 mod people;
 mod scopes;
 mod timers;

@@ -47,12 +47,14 @@ impl Shared {
                 }
                 PersonDecision::Ask => {
                     self.keep_behind_commit_points(about)?;
+                    self.before_acting(scope)?;
                     self.keep_to_plan(about, &request.ask, || crate::plan::question(&request.ask))?;
                     if let Some(outcome) = self.ask(about, request, callbacks)? {
                         return Ok(outcome);
                     }
                 }
                 PersonDecision::Wait => {
+                    self.before_acting(scope)?;
                     self.journal.flush()?;
                     return Err(Unwind::Parked);
                 }

@@ -23,6 +23,7 @@ impl Shared {
         started: &AttemptStarted,
         callbacks: &mut dyn Callbacks,
     ) -> Result<(), Unwind> {
+        self.watch_guards(about.scope)?;
         // Its output is masked and its database reached with these.
         match self.admit_secrets(&started.action) {
             Ok(()) => {}

@@ -4,6 +4,7 @@
 
 use crate::shared::Shared;
 use piton_core::event::{Event, ScopeEntered, ScopeSettled, Stored};
+use piton_core::guard::{Guard, GuardTold};
 use piton_core::outcome::Failure;
 use piton_core::ports::Unwind;
 use piton_core::scope::Scope;
@@ -18,6 +19,7 @@ impl Shared {
     ) -> Result<Value, Unwind> {
         self.enter(scope, None);
         let value = body()?;
+        self.ends_well(scope)?;
         self.leave(&scope.path);
         Ok(value)
     }
@@ -40,6 +42,7 @@ impl Shared {
         self.enter(scope, None);
         let (result, settled) = match body() {
             Ok(value) => {
+                self.ends_well(scope)?;
                 let stored = Stored::seal(&value);
                 (
                     passed(Ok(value)),
@@ -59,12 +62,15 @@ impl Shared {
     /// Journals that a scope is entered, once.
     pub(crate) fn enter(&self, scope: &Scope, total: Option<u64>) {
         self.journal.transact(|state| {
-            let known =
-                state.scopes.get(&scope.path).is_some_and(|known| known.kind == scope.kind && known.total == total);
+            let guards: Vec<GuardTold> = scope.guards.iter().map(Guard::told).collect();
+            let known = state
+                .scopes
+                .get(&scope.path)
+                .is_some_and(|known| known.kind == scope.kind && known.total == total && known.guards == guards);
             if known || state.undoing.is_some() {
                 return (Vec::new(), ());
             }
-            let entered = ScopeEntered { path: scope.path.clone(), kind: scope.kind.clone(), total };
+            let entered = ScopeEntered { path: scope.path.clone(), kind: scope.kind.clone(), total, guards };
             (vec![Event::ScopeEntered(entered)], ())
         });
     }

@@ -95,6 +95,9 @@ pub(crate) struct Shared {
     pub(crate) commit_points_seen: Mutex<HashSet<Path>>,
     /// Scopes in which a branch failed and which are waiting for the others to end.
     pub(crate) failing: Mutex<Vec<Path>>,
+    pub(crate) watches: Arc<crate::guards::Watches>,
+    /// Held while a lock is taken, or taken away.
+    pub(crate) locking: Mutex<()>,
 }
 
 impl From<Broken> for Unwind {
@@ -183,6 +186,8 @@ impl Shared {
             window: Mutex::new(None),
             unreachable: Mutex::new(None),
             failing: Mutex::default(),
+            watches: Arc::default(),
+            locking: Mutex::default(),
         }
     }
 
@@ -268,6 +273,11 @@ fn ending(state: &RunState, path: &Path) -> Option<String> {
         && let WindowPhase::GoingBack { why } = &window.phase
     {
         return Some(format!("the window goes back: {why}"));
+    }
+    if let Some((scope, _, why)) = piton_core::guard::undo_due(state)
+        && path.is_within(&scope)
+    {
+        return Some(why);
     }
     let forward = window.is_some_and(|window| window.committed);
     (state.abort.is_some() && !forward).then(|| "the run is aborted".to_owned())

@@ -142,6 +142,9 @@ impl Shared {
             _ => None,
         });
         let decision = self.journal.with(|state| decide(state, about.scope, about.path, about.fingerprint));
+        if let Decision::Begin { .. } = decision {
+            self.before_acting(about.scope)?;
+        }
         match (decision, set) {
             (Decision::Answer(_), _) => {
                 self.journal.depend_on_all();

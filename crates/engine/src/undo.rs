@@ -26,6 +26,8 @@ pub(crate) enum Mode {
     Redo { step: Path, decision: Decision },
     /// A window goes back; every undo gets its turn.
     Window { window: Path, why: String },
+    /// A guard tripped; the first undo that fails holds.
+    Guard { guard: Path, why: String },
 }
 
 impl Mode {
@@ -34,7 +36,7 @@ impl Mode {
         match reason {
             UndoReason::Asked { decision } => Some(Self::Asked(decision.clone())),
             UndoReason::Redo { step, decision } => Some(Self::Redo { step: step.clone(), decision: decision.clone() }),
-            UndoReason::Window { .. } => None,
+            UndoReason::Window { .. } | UndoReason::Guard { .. } => None,
         }
     }
 
@@ -43,6 +45,7 @@ impl Mode {
             Self::Asked(decision) => UndoReason::Asked { decision: decision.clone() },
             Self::Redo { step, decision } => UndoReason::Redo { step: step.clone(), decision: decision.clone() },
             Self::Window { window, why } => UndoReason::Window { window: window.clone(), why: why.clone() },
+            Self::Guard { guard, why } => UndoReason::Guard { guard: guard.clone(), why: why.clone() },
         }
     }
 
@@ -50,7 +53,7 @@ impl Mode {
     fn plan(&self, state: &RunState, scope: &Path) -> UndoPlan {
         match self {
             Self::Redo { step, .. } => redo_plan(state, step),
-            Self::Asked(_) | Self::Window { .. } => undo_plan(state, scope),
+            Self::Asked(_) | Self::Window { .. } | Self::Guard { .. } => undo_plan(state, scope),
         }
     }
 }

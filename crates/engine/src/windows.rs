@@ -51,6 +51,7 @@ impl Shared {
             return body();
         }
         if !open {
+            self.take_locks(scope)?;
             self.look_ahead(scope)?;
         }
         let generation = known.map_or(1, |window| window.generation + u32::from(!window.is_open()));
@@ -231,6 +232,7 @@ impl Shared {
     /// Closes the window, or goes back and closes it.
     fn end_window(&self, scope: &Arc<Scope>, result: Result<Value, Unwind>) -> Result<Value, Unwind> {
         let path = &scope.path;
+        let result = result.and_then(|value| self.ends_well(scope).map(|()| value));
         if result.is_ok() && self.close_well(path) {
             self.journal.flush()?;
             // That it has closed stands beside a store that failed: the run does not go on before it is brought home.

@@ -47,7 +47,7 @@ impl<'v> Live<'_, 'v, '_, '_> {
 }
 
 /// One line: a failure stands in lists and receipts. While planning, what depends on a hole fails with its mark.
-fn failure(what: &str, error: &starlark::Error) -> Failure {
+pub(crate) fn failure(what: &str, error: &starlark::Error) -> Failure {
     if let Some(needed) = needed_hole(error) {
         return Failure::new(FailureKind::Predicate, hole::mark(needed));
     }

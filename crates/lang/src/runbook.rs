@@ -4,10 +4,11 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::interface::{Interface, ParamError};
 use crate::limits::{LOAD_STACK_BYTES, Limits};
 use crate::load::{Loaded, load};
-use piton_core::Value;
+use piton_core::outcome::Failure;
 use piton_core::ports::{Host, Program, Sources, Unwind};
 use piton_core::scope::Scope;
 use piton_core::value::{Callable, Definition};
+use piton_core::{Outcome, Value};
 use std::sync::Arc;
 use std::thread::ScopedJoinHandle;
 
@@ -130,5 +131,9 @@ impl Program for Runbook {
 
     fn call(&self, host: &dyn Host, scope: &Arc<Scope>, call: &Callable) -> Result<Value, Unwind> {
         crate::run::call(&self.loaded, host, scope, call)
+    }
+
+    fn judge(&self, predicate: &Callable, outcome: &Arc<Outcome>) -> Result<bool, Failure> {
+        crate::run::judge(&self.loaded, predicate, outcome)
     }
 }

@@ -10,6 +10,7 @@ use crate::error::{AuthorError, Leaving, author, explain_from, is_leaving, neede
 use crate::limits::MAX_STEPS;
 use crate::registry::Registry;
 use piton_core::Path;
+use piton_core::guard::Guard;
 use piton_core::hole;
 use piton_core::ports::{Host, Unwind};
 use piton_core::request::Site;
@@ -44,8 +45,10 @@ struct Frame {
 }
 
 impl Frame {
+    /// A guard is named like a step of its scope.
     fn of(scope: Arc<Scope>) -> Self {
-        Self { scope, names: HashMap::new(), notes: 0 }
+        let names = scope.guards.iter().map(|guard| (guard.name.clone(), guard.site.clone())).collect();
+        Self { scope, names, notes: 0 }
     }
 }
 
@@ -54,6 +57,11 @@ impl<'e> Session<'e> {
         let session = Self::new(registry, Some(host), None, scope);
         session.steps_left.set(steps);
         session
+    }
+
+    /// For an author's function that is asked by itself: it may touch nothing.
+    pub(crate) fn judging(registry: &'e Registry) -> Self {
+        Self::new(registry, None, None, Scope::run())
     }
 
     pub(crate) fn loading(registry: &'e Registry, file: &str) -> Self {
@@ -144,13 +152,18 @@ impl<'e> Session<'e> {
     }
 
     /// A scope inside the current one.
-    pub(crate) fn child_scope(&self, kind: ScopeKind, path: &Path) -> Result<Arc<Scope>, AuthorError> {
+    pub(crate) fn child_scope(
+        &self,
+        kind: ScopeKind,
+        path: &Path,
+        guards: Vec<Guard>,
+    ) -> Result<Arc<Scope>, AuthorError> {
         let scope = self.scope();
         if scope.depth() >= MAX_SCOPE_DEPTH {
             return Err(author(format!("scopes are nested deeper than {MAX_SCOPE_DEPTH} levels"))
                 .help("a phase that calls itself needs an end; use each(...) over a list"));
         }
-        Ok(Arc::new(Scope { path: path.clone(), kind, parent: Some(scope) }))
+        Ok(Arc::new(Scope { path: path.clone(), kind, parent: Some(scope), guards: guards.into() }))
     }
 
     /// Runs `body` with `scope` as the current one.

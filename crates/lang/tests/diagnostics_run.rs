@@ -215,32 +215,22 @@ fn commit_points_are_not_inside_branches() {
 #[test]
 fn what_comes_later_says_so() {
     check(
-        "def main():\n    lock(\"x\", main)\n",
+        "def main():\n    run(\"x.star\")\n",
         expect![[r#"
-        error: lock() is not yet in this version
+        error: run() is not yet in this version
          ┌─ main.star:2:5
-        2│     lock("x", main)
-         │     ^^^^
+        2│     run("x.star")
+         │     ^^^
          = help: the language page lists what is
     "#]],
     );
     check(
-        "def main():\n    f = guard\n    f(\"x\", noop())\n",
+        "def main():\n    f = run\n    f(\"x\")\n",
         expect![[r#"
-        error: guard() is not yet in this version
+        error: run() is not yet in this version
          ┌─ main.star:3:5
-        3│     f("x", noop())
+        3│     f("x")
          │     ^
-         = help: the language page lists what is
-    "#]],
-    );
-    check(
-        "def main():\n    window(\"w\", main, budget = \"9s\", guards = [1])\n",
-        expect![[r#"
-        error: guards= is not yet in this version
-         ┌─ main.star:2:5
-        2│     window("w", main, budget = "9s", guards = [1])
-         │     ^^^^^^
          = help: the language page lists what is
     "#]],
     );

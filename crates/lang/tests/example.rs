@@ -26,27 +26,14 @@ def checksum(url, table):
 ### scripts/start-replica.sh
 "#;
 
-#[test]
-fn only_what_comes_later_is_missing() {
-    let Err(diagnostics) = support::load(&format!("{MOVE}{LIB}")) else { panic!("guard() is not there yet") };
-    expect![[r#"
-        error: guard() is not yet in this version
-           ┌─ main.star:144:9
-        144│         guard("Errors stay low", http("GET", "http://127.0.0.1:9100/errors"), below = 0.01, every = "5s", tolerate = 2),
-           │         ^^^^^
-           = help: the language page lists what is"#]].assert_eq(&diagnostics.to_string());
-}
-
-/// The example without its guard.
-fn without_guard() -> String {
-    let from = MOVE.find(", guards = [").expect("the guard");
-    let to = from + MOVE[from..].find("])").expect("its end") + 1;
-    format!("{}{}{LIB}", &MOVE[..from], &MOVE[to..])
+/// All of it.
+fn example() -> String {
+    format!("{MOVE}{LIB}")
 }
 
 #[test]
 fn it_tells_what_it_takes() {
-    let runbook = support::load(&without_guard()).unwrap_or_else(|wrong| panic!("{wrong}"));
+    let runbook = support::load(&example()).unwrap_or_else(|wrong| panic!("{wrong}"));
     expect![[r#"
         # Move one service's MySQL database with the databases' own tools: dump, native replication, read-only switch.
 
@@ -75,7 +62,7 @@ fn it_tells_what_it_takes() {
 #[test]
 fn it_asks_for_its_steps_in_order() {
     let run = support::on_engine_stack(|| {
-        let runbook = support::load(&without_guard()).unwrap_or_else(|wrong| panic!("{wrong}"));
+        let runbook = support::load(&example()).unwrap_or_else(|wrong| panic!("{wrong}"));
         let mut fake = support::Fake::new(runbook.clone());
         let table = |name: &str, rows: i64| vec![name.into(), "InnoDB".into(), rows.into()];
         let tables = support::rows(&["name", "engine", "row_count"], vec![table("a", 3), table("b", 5)]);
@@ -170,9 +157,10 @@ fn it_asks_for_its_steps_in_order() {
         leave Write pause
         enter Observe {"scope":"phase"}
         enter Observe/Soak {"scope":"phase"}
-        wait Observe/Soak/Ten quiet minutes @main.star:147:5: 10m
+          guard "Errors stay low": http GET http://127.0.0.1:9100/errors must be below 0.01, every 5s, 2 failures tolerated, else it holds @main.star:144:9
+        wait Observe/Soak/Ten quiet minutes @main.star:149:5: 10m
         leave Observe/Soak
-        person Observe/Tell the owners of payments @main.star:144:5: {"ask":"manual","instructions":"Post the receipt in the service's channel."}
+        person Observe/Tell the owners of payments @main.star:146:5: {"ask":"manual","instructions":"Post the receipt in the service's channel."}
         leave Observe
         Ok(None)
     "#]].assert_eq(&run);
@@ -180,7 +168,7 @@ fn it_asks_for_its_steps_in_order() {
 
 #[test]
 fn a_plain_value_where_a_secret_belongs_is_refused_and_not_repeated() {
-    let runbook = support::load(&without_guard()).unwrap_or_else(|wrong| panic!("{wrong}"));
+    let runbook = support::load(&example()).unwrap_or_else(|wrong| panic!("{wrong}"));
     let fake = support::Fake::new(Arc::clone(&runbook));
     let params = ["service", "source", "target", "endpoint_file"].map(|name| (name.to_owned(), Value::str("hunter2")));
     let Err(error) = runbook.main(&fake, &params) else { panic!("it must be refused") };

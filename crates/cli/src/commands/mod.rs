@@ -13,6 +13,7 @@ pub(crate) mod answer;
 pub(crate) mod approve;
 
 // People look at it.
+pub(crate) mod locks;
 pub(crate) mod logs;
 pub(crate) mod receipt;
 pub(crate) mod runs;

@@ -14,6 +14,11 @@ pub(crate) fn step(state: &RunState, name: &str, run: &str) -> Result<Path, CliE
     find("step", state.steps.keys(), name, run)
 }
 
+/// The step, guard or lock of this name, that a decision is about.
+pub(crate) fn decided(state: &RunState, name: &str, run: &str) -> Result<Path, CliError> {
+    find("step or guard", state.other_holds.keys().chain(state.guards.keys()).chain(state.steps.keys()), name, run)
+}
+
 /// The scope or step of this name; `""` and `"/"` are the run itself.
 pub(crate) fn scope(state: &RunState, name: &str, run: &str) -> Result<Path, CliError> {
     if matches!(name, "" | "/") {

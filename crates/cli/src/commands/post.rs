@@ -91,6 +91,7 @@ fn is_decided_by(event: &Event, decision: &Decision) -> bool {
             matches!(&began.reason, piton_core::event::UndoReason::Asked { decision: known } if known == decision)
         }
         Event::RunResumed { by } => *by == decision.by,
+        Event::LockBroken { decision: known, .. } => known == decision,
         _ => false,
     }
 }

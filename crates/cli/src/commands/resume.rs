@@ -79,7 +79,7 @@ fn decide_in_turn(wire: &Wire, run: &RunId, args: &ResumeArgs, by: Actor, exit: 
         let said = [(&args.keep, Choice::Keep), (&args.redo, Choice::Redo)];
         let mut decisions = said.iter().flat_map(|(steps, choice)| steps.iter().map(move |step| (step, choice)));
         let next = decisions.find_map(|(step, choice)| {
-            let path = names::step(&state, step, run.short()).ok()?;
+            let path = names::decided(&state, step, run.short()).ok()?;
             check_decision(&state, &path, choice).ok()?;
             Some(InboxMessage::Decide { path, choice: choice.clone() })
         });
@@ -106,7 +106,7 @@ fn messages(args: &ResumeArgs, state: &RunState, run: &str) -> Result<Vec<InboxM
     for (name, choice) in
         asked.into_iter().flat_map(|(steps, choice)| steps.into_iter().map(move |s| (s, choice.clone())))
     {
-        let path = names::step(state, &name, run)?;
+        let path = names::decided(state, &name, run)?;
         // What the engine would refuse is refused before it is sent.
         check_decision(state, &path, &choice).map_err(|why| {
             CliError::new(Kind::WrongChoice, printable(&why)).hint(format!("see what can be decided: piton show {run}"))

@@ -109,7 +109,7 @@ fn held(story: &Story, run: &str) -> String {
     let state = &story.state;
     let steps: Vec<_> = state.steps_in_order().into_iter().filter(|(_, step)| step.is_held()).collect();
     let mut text = match (steps.len(), state.run_holds.first()) {
-        (0, Some(HoldReason::Paused { .. })) => "the run is paused\n".to_owned(),
+        (0, Some(HoldReason::Paused { .. })) if state.other_holds.is_empty() => "the run is paused\n".to_owned(),
         (0, _) => "the run holds\n".to_owned(),
         (1, _) => "the run holds: a step needs a decision\n".to_owned(),
         (many, _) => format!("the run holds: {many} steps need a decision\n"),
@@ -120,6 +120,14 @@ fn held(story: &Story, run: &str) -> String {
     if steps.len() > MAX_SHOWN {
         text.push_str(&format!("\n… and {} more: piton show {run}\n", steps.len() - MAX_SHOWN));
     }
+    for (path, reason) in &state.other_holds {
+        text.push_str(&format!("\n✗ {}\n", printable(path.as_str())));
+        if let HoldReason::Tripped { trip } = reason {
+            push_field(&mut text, "at", &trip.site.to_string());
+        }
+        push_field(&mut text, "why", &reason.to_string());
+        push_offers(&mut text, "next", &choices(reason, run, path));
+    }
     for reason in &state.run_holds {
         run_hold(&mut text, story, reason);
     }
@@ -128,13 +136,14 @@ fn held(story: &Story, run: &str) -> String {
     }
     let mut offers = Vec::new();
     text.push('\n');
-    if steps.len() > 1 {
+    let told = steps.len() + state.other_holds.len();
+    if told > 1 {
         offers.push(offer(format!("piton resume {run} --retry"), "try everything again that failed"));
-    } else if steps.is_empty() {
+    } else if told == 0 {
         offers.extend(run_offers(&state.run_holds, run));
     }
     offers.extend(ways_out(run));
-    push_offers(&mut text, if steps.is_empty() { "next" } else { "or" }, &offers);
+    push_offers(&mut text, if told == 0 { "next" } else { "or" }, &offers);
     text
 }
 
@@ -196,6 +205,10 @@ fn came_back(text: &mut String, failed: &Failed) {
 
 /// The commands that decide a held step, of those that this version offers.
 pub(crate) fn choices(reason: &HoldReason, run: &str, path: &Path) -> Vec<Offer> {
+    let beside = super::beside::choices(reason, run, path);
+    if !beside.is_empty() {
+        return beside;
+    }
     let path = path_word(path);
     let command = |flag: &str| match flag {
         "--retry" => Some(offer(
@@ -302,6 +315,11 @@ fn waiting(story: &Story, run: &str) -> String {
     }
     if steps.len() > MAX_SHOWN {
         text.push_str(&format!("\n… and {} more: piton show {run}\n", steps.len() - MAX_SHOWN));
+    }
+    for lock in super::beside::awaited(&story.state) {
+        text.push_str(&format!("\n? {}\n", printable(lock.path.as_str())));
+        push_field(&mut text, "lock", &lock.holder);
+        push_offers(&mut text, "next", &lock.offers);
     }
     text
 }

@@ -8,6 +8,7 @@ pub(crate) mod model;
 pub(crate) mod story;
 
 // The views.
+pub(crate) mod beside;
 pub(crate) mod checklist;
 pub(crate) mod edit;
 pub(crate) mod failure;

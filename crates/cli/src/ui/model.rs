@@ -208,7 +208,8 @@ impl<'a> Tree<'a> {
             None if at > 0 && tally.done == tally.steps => self.ends(node).max_by_key(|end| end.wall_us),
             None => None,
         };
-        let mark = if tally.held > 0 {
+        let within = |path: &Path| path.is_within(&node.path);
+        let mark = if tally.held > 0 || story.state.other_holds.keys().any(within) {
             Mark::Held
         } else if tally.running > 0 {
             Mark::Running
@@ -216,7 +217,7 @@ impl<'a> Tree<'a> {
             Mark::Undone
         } else if left.is_some() {
             Mark::Done
-        } else if tally.waiting > 0 {
+        } else if tally.waiting > 0 || super::beside::waits_within(&story.state, &node.path) {
             Mark::Waiting
         } else if node.scope.is_none() && tally.failed > 0 {
             Mark::Failed

@@ -24,7 +24,8 @@ pub(crate) fn line(before: &Story, record: &Record) -> Option<String> {
 }
 
 fn words(before: &Story, record: &Record) -> Option<(&'static str, String)> {
-    of_steps(before, record).or_else(|| of_scopes(before, record)).or_else(|| of_the_run(before, record))
+    let of_scopes = || of_scopes(before, record).or_else(|| super::beside::line(record));
+    of_steps(before, record).or_else(of_scopes).or_else(|| of_the_run(before, record))
 }
 
 /// Steps: begun, ended, held, asked, taken back.
@@ -137,6 +138,7 @@ fn scope_entered(entered: &ScopeEntered) -> Option<(&'static str, String)> {
         ScopeKind::Each { .. } => "each",
         ScopeKind::Parallel => "parallel",
         ScopeKind::Attempt => "attempt",
+        ScopeKind::Lock => "lock",
     };
     let branches = entered.total.map(|total| format!(" ({total} branches)")).unwrap_or_default();
     Some((word, format!("{}{branches}", entered.path)))
@@ -238,6 +240,7 @@ fn why_undone(reason: &UndoReason) -> String {
         UndoReason::Asked { decision } => {
             format!("asked by {}{}", decision.by, because(decision.why.as_deref()))
         }
+        UndoReason::Guard { why, .. } => short(why),
         UndoReason::Window { window, why } => format!("the window {window} goes back: {}", short(why)),
         UndoReason::Redo { step, decision } => format!("{step} is done anew, asked by {}", decision.by),
     }

@@ -49,11 +49,14 @@ fn lines(entry: &Entry, full: bool) -> Vec<String> {
         || entry.site.as_ref().filter(|_| full).map(|site| format!("{indent}      at {}", shown(&site.to_string())));
     match &entry.what {
         What::Scope { kind: ScopeKind::Run, .. } => vec![],
-        What::Scope { kind: ScopeKind::Branch, .. } => vec![format!("{indent}{name}")],
-        What::Scope { kind: ScopeKind::Phase, .. } => vec![format!("{indent}{name}")],
-        What::Scope { kind, total } => {
+        What::Scope { kind, total, guards } => {
             let total = total.map_or_else(String::new, |total| format!(" × {total}"));
-            vec![format!("{indent}{name}   [{}{total}]", kind.describe())]
+            let first = match kind {
+                ScopeKind::Branch | ScopeKind::Phase => format!("{indent}{name}"),
+                kind => format!("{indent}{name}   [{}{total}]", kind.describe()),
+            };
+            let guards = guards.iter().map(|guard| format!("{indent}  ⊙ {}", shown(&guard.to_string())));
+            std::iter::once(first).chain(guards).collect()
         }
         What::CommitPoint => vec![format!("{indent}── {name}: commit point, no way back beyond ──")],
         What::End { why } => vec![format!("{indent}  … {}", shown(why))],

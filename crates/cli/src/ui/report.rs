@@ -8,8 +8,10 @@ use super::model::{Mark, Tally, Tree};
 use super::story::{Story, span_us};
 use super::text::rfc3339;
 use piton_core::event::Attach;
+use piton_core::guard::{OnTrip, Standing};
 use piton_core::hold::HoldReason;
-use piton_core::ids::{Actor, EngineId};
+use piton_core::ids::{Actor, EngineId, RunId};
+use piton_core::lock::LockState;
 use piton_core::record::Moment;
 use piton_core::request::{Ask, StepKind};
 use piton_core::state::{Phase, Step};
@@ -36,6 +38,8 @@ pub(crate) struct Report<'a> {
     holds: Vec<HoldReport>,
     waiting: Vec<Waiting<'a>>,
     windows: Vec<WindowReport<'a>>,
+    guards: Vec<GuardReport<'a>>,
+    locks: Vec<LockReport<'a>>,
     commit_points: Vec<&'a Path>,
     undoing: Option<&'a Path>,
     abort: Option<AbortReport<'a>>,
@@ -107,6 +111,32 @@ struct WindowReport<'a> {
     went_back: Option<bool>,
     why: Option<&'a str>,
     committed: bool,
+}
+
+#[derive(Serialize)]
+struct GuardReport<'a> {
+    path: Path,
+    check: &'a str,
+    limit: &'a str,
+    every_ms: u64,
+    tolerate: u32,
+    on_trip: OnTrip,
+    /// `armed`, `tripped`, `checking` (it must pass before anything starts) or `quiet` (it cannot trip before it passes).
+    state: &'static str,
+    /// At its last trip.
+    saw: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct LockReport<'a> {
+    name: &'a str,
+    scope: &'a Path,
+    /// `held` or `waiting`.
+    state: &'static str,
+    /// Who has it, while this run waits.
+    held_by: Option<&'a RunId>,
+    held_at: Option<&'a Path>,
+    since: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -188,6 +218,8 @@ impl<'a> Report<'a> {
             holds: holds(story, run),
             waiting: waiting(story, run),
             windows: windows(story),
+            guards: guards(story),
+            locks: locks(story),
             commit_points: state.commit_points.iter().map(|(path, _)| path).collect(),
             undoing: state.undoing.as_ref().map(|undoing| &undoing.scope),
             abort: state.abort.as_ref().map(|(by, why)| AbortReport { by, why: why.as_deref() }),
@@ -253,7 +285,62 @@ fn holds(story: &Story, run: &str) -> Vec<HoldReport> {
         commands: commands(failure::run_offers(std::slice::from_ref(reason), run)),
         reason: reason.clone(),
     });
-    of_steps.chain(of_run).collect()
+    let of_others = state.other_holds.iter().map(|(path, reason)| HoldReport {
+        path: Some(path.clone()),
+        text: reason.to_string(),
+        site: match reason {
+            HoldReason::Tripped { trip } => Some(trip.site.to_string()),
+            _ => None,
+        },
+        choices: reason.choices(),
+        commands: commands(failure::choices(reason, run, path)),
+        reason: reason.clone(),
+    });
+    of_steps.chain(of_others).chain(of_run).collect()
+}
+
+fn guards(story: &Story) -> Vec<GuardReport<'_>> {
+    let mut scopes: Vec<_> = story.state.scopes.iter().filter(|(_, scope)| !scope.guards.is_empty()).collect();
+    scopes.sort_by_key(|(_, scope)| scope.seq);
+    let guards = scopes.into_iter().flat_map(|(path, scope)| scope.guards.iter().map(move |guard| (path, guard)));
+    guards
+        .map(|(scope, guard)| {
+            let path = scope.child(&guard.name);
+            let known = story.state.guards.get(&path);
+            GuardReport {
+                path,
+                check: &guard.check,
+                limit: &guard.limit,
+                every_ms: guard.every.as_ms(),
+                tolerate: guard.tolerate,
+                on_trip: guard.on_trip,
+                state: known.map_or("armed", |known| match known.standing {
+                    Standing::Armed => "armed",
+                    Standing::Tripped => "tripped",
+                    Standing::Checking => "checking",
+                    Standing::Quiet => "quiet",
+                }),
+                saw: known.map(|known| known.trip.saw.as_str()),
+            }
+        })
+        .collect()
+}
+
+fn locks(story: &Story) -> Vec<LockReport<'_>> {
+    let locks = story.state.locks.iter().map(|(scope, lock)| match lock {
+        LockState::Held { name } => {
+            LockReport { name, scope, state: "held", held_by: None, held_at: None, since: None }
+        }
+        LockState::Waiting { name, held_by, held_at, since_us } => LockReport {
+            name,
+            scope,
+            state: "waiting",
+            held_by: Some(held_by),
+            held_at: Some(held_at),
+            since: Some(rfc3339(*since_us)),
+        },
+    });
+    locks.collect()
 }
 
 fn waiting<'a>(story: &'a Story, run: &str) -> Vec<Waiting<'a>> {

@@ -183,6 +183,7 @@ fn help_and_version_are_no_errors() {
       runs         List runs
       show         Show a run
       watch        Follow a run from another terminal
+      locks        List the locks that runs hold and wait for, or take one away
       logs         Print a run's events, or a step's output
       receipt      Write a run's signed receipt
       verify       Verify a receipt, or the page that carries it, offline

@@ -176,7 +176,7 @@ fn a_decision_that_a_hold_does_not_offer_is_refused_before_it_is_sent() {
       = see what can be decided: piton show ‹run›
     "#);
     insta::assert_snapshot!(refused(&["--retry", "Lost"]), @r#"
-    error[P0023]: run ‹run› has no step "Lost"
+    error[P0023]: run ‹run› has no step or guard "Lost"
       = see its paths: piton show ‹run›
     "#);
     assert_eq!(place.show()["engines"].as_array().unwrap().len(), 1, "nothing was driven");

@@ -270,14 +270,20 @@ pub fn check_answer(
 /// Whether a person may choose this at this step now; the reason where not. The one judge: of what is typed, of what is
 /// read from the inbox, and of what a receipt tells.
 pub fn check_decision(state: &RunState, path: &Path, choice: &Choice) -> Result<(), String> {
-    let Some(step) = state.steps.get(path) else { return Err(format!("there is no step \"{path}\" in this run")) };
-    if *choice == Choice::Redo && step.last_seq <= state.last_commit_seq() {
-        return Err(format!("\"{path}\" was done before a commit point: it is not taken back any more; keep it"));
-    }
-    let choices: &[&str] = match &step.phase {
-        _ if step.undo.held.is_some() => &["--retry"],
-        Phase::Held(reason) => reason.choices(),
-        _ => return Err(format!("\"{path}\" does not wait for a decision")),
+    let choices: &[&str] = match (state.other_holds.get(path), state.steps.get(path)) {
+        (Some(reason), _) => reason.choices(),
+        (None, None) if state.guards.contains_key(path) || state.locks.contains_key(path) => {
+            return Err(format!("\"{path}\" does not wait for a decision"));
+        }
+        (None, None) => return Err(format!("there is no step \"{path}\" in this run")),
+        (None, Some(step)) if *choice == Choice::Redo && step.last_seq <= state.last_commit_seq() => {
+            return Err(format!("\"{path}\" was done before a commit point: it is not taken back any more; keep it"));
+        }
+        (None, Some(step)) => match &step.phase {
+            _ if step.undo.held.is_some() => &["--retry"],
+            Phase::Held(reason) => reason.choices(),
+            _ => return Err(format!("\"{path}\" does not wait for a decision")),
+        },
     };
     if choices.contains(&choice.flag()) {
         return Ok(());

@@ -15,6 +15,7 @@ pub use compare::{Changed, Changes, Line, compare};
 use crate::action::Effect;
 use crate::digest::Digest;
 use crate::event::Evidence;
+use crate::guard::GuardTold;
 use crate::hole;
 use crate::path::Path;
 use crate::request::{Site, StepKind};
@@ -68,6 +69,9 @@ pub enum What {
         kind: ScopeKind,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         total: Option<u64>,
+        /// What watches over it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        guards: Vec<GuardTold>,
     },
     Step(Box<Step>),
     CommitPoint,

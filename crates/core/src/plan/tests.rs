@@ -42,7 +42,7 @@ fn end(at: &str) -> Entry {
 }
 
 fn phase(at: &str) -> Entry {
-    Entry { path: path(at), site: None, what: What::Scope { kind: ScopeKind::Phase, total: None } }
+    Entry { path: path(at), site: None, what: What::Scope { kind: ScopeKind::Phase, total: None, guards: vec![] } }
 }
 
 fn plan(entries: Vec<Entry>) -> Plan {
@@ -173,7 +173,7 @@ fn known(mut entry: Entry) -> Entry {
 
 fn each(at: &str) -> Entry {
     let kind = ScopeKind::Each { continue_on_failure: false };
-    Entry { path: path(at), site: None, what: What::Scope { kind, total: Some(2) } }
+    Entry { path: path(at), site: None, what: What::Scope { kind, total: Some(2), guards: Vec::new() } }
 }
 
 #[test]

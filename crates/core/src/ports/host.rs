@@ -58,7 +58,7 @@ pub trait Host: Send + Sync {
         callbacks: &mut dyn Callbacks,
     ) -> Result<Stored<Outcome>, Unwind>;
 
-    /// Runs `body` as `scope`: a phase, an attempt, a window. An attempt gives a struct `(ok, value, error)`; the
+    /// Runs `body` as `scope`: a phase, an attempt, a window, a lock. An attempt gives a struct `(ok, value, error)`; the
     /// others give what `body` gives.
     fn scope(&self, scope: &Arc<Scope>, body: &mut dyn FnMut() -> Result<Value, Unwind>) -> Result<Value, Unwind>;
 
@@ -81,6 +81,10 @@ pub trait Program: Send + Sync {
 
     /// Calls a top-level function as the branch `scope`, on the calling thread, with a heap of its own.
     fn call(&self, host: &dyn Host, scope: &Arc<Scope>, call: &Callable) -> Result<Value, Unwind>;
+
+    /// Asks a top-level function about an outcome, on the calling thread, with a heap of its own. It can make no steps. An
+    /// error is the author's: it raised one.
+    fn judge(&self, predicate: &Callable, outcome: &Arc<Outcome>) -> Result<bool, Failure>;
 }
 
 #[derive(Debug, Clone, thiserror::Error)]

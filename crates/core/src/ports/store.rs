@@ -6,6 +6,7 @@ use crate::digest::Digest;
 use crate::event::Answer;
 use crate::hold::{Choice, Decision};
 use crate::ids::{Actor, EngineId, RunId};
+use crate::lock::{Locking, Locks};
 use crate::path::Path;
 use crate::record::Sealed;
 use serde::{Deserialize, Serialize};
@@ -94,6 +95,11 @@ pub enum InboxMessage {
     Undo {
         scope: Path,
     },
+    /// Take away the lock that this scope holds.
+    BreakLock {
+        scope: Path,
+        name: String,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -143,7 +149,25 @@ pub trait Store: Send + Sync {
     fn lease_when_free(&self, run: &RunId, engine: &EngineId) -> Result<Box<dyn Lease>, StoreError>;
 
     /// Appends, all or nothing, durably on return. `status` is a word for listings.
-    fn append(&self, lease: &dyn Lease, records: &[Sealed], status: Option<&str>) -> Result<(), StoreError>;
+    fn append(&self, lease: &dyn Lease, records: &[Sealed], status: Option<&str>) -> Result<(), StoreError> {
+        self.append_releasing(lease, records, status, &[])
+    }
+
+    /// Appends, and with it gives up what these scopes of the run hold and wait for.
+    fn append_releasing(
+        &self,
+        lease: &dyn Lease,
+        records: &[Sealed],
+        status: Option<&str>,
+        released: &[Path],
+    ) -> Result<(), StoreError>;
+
+    /// Takes the lock for a scope of the lease's run, or says who holds it; durably on return. Asking again for what the
+    /// scope holds changes nothing. It survives engines: only `append_releasing` gives it up.
+    fn take_lock(&self, lease: &dyn Lease, name: &str, scope: &Path, at_us: i64) -> Result<Locking, StoreError>;
+
+    /// Locks of all runs, by name.
+    fn locks(&self) -> Result<Locks, StoreError>;
 
     fn post(&self, run: &RunId, decision: &Decision, message: &InboxMessage, at_us: i64) -> Result<u64, StoreError>;
 

@@ -24,6 +24,9 @@ pub(super) fn path_of(event: &Event) -> Option<&Path> {
     Some(match event {
         Event::ScopeEntered(e) => &e.path,
         Event::ScopeLeft { path } | Event::CommitPointPassed { path } => path,
+        Event::GuardTripped(e) => &e.path,
+        Event::GuardArmed { path, .. } | Event::LockTaken { path, .. } | Event::LockBroken { path, .. } => path,
+        Event::LockAwaited(e) => &e.path,
         Event::ScopeSettled(e) => &e.path,
         Event::AttemptStarted(e) => &e.path,
         Event::AttemptFailed(e) => &e.path,

@@ -6,6 +6,7 @@
 use super::statement::*;
 use super::time::human;
 use crate::event::{Finish, How, UndoReason};
+use crate::guard::Then;
 use crate::request::Ask;
 use crate::value::Value;
 use std::fmt::Write as _;
@@ -69,6 +70,7 @@ pub fn markdown(statement: &Statement) -> String {
     summary(&mut page, told);
     windows(&mut page, told);
     people(&mut page, told);
+    beside(&mut page, told);
     holds(&mut page, told);
     undos(&mut page, told);
     steps(&mut page, told);
@@ -201,6 +203,7 @@ pub(super) fn did(did: Did) -> &'static str {
         Did::AskedUndo => "asked to take back",
         Did::AskedRedo => "asked to redo",
         Did::AskedAbort => "asked to abort",
+        Did::BrokeLock => "**broke its lock**",
         Did::Resumed => "resumed",
         Did::Edited => "**went on with an edited runbook**",
     }
@@ -243,6 +246,50 @@ fn people(page: &mut String, told: &Predicate) {
     table(page, "People", &columns, rows.into_iter().map(|(_, row)| row).collect());
 }
 
+/// What became of the run when a guard tripped.
+pub(super) fn trip_led_to(then: Then) -> &'static str {
+    match then {
+        Then::Hold => "the run held",
+        Then::Undo => "its scope was taken back",
+        Then::GoBack => "the window went back",
+        Then::Warn => "after the commit point: recorded only",
+    }
+}
+
+/// What watched over scopes, and which locks they held.
+fn beside(page: &mut String, told: &Predicate) {
+    let rows = told.guards.iter().map(|guard| {
+        let trips =
+            guard.trips.iter().map(|trip| format!("{} saw {}: {}", trip.at, code(&trip.saw), trip_led_to(trip.then)));
+        let trips: Vec<String> = trips.collect();
+        vec![
+            code(guard.path.as_str()),
+            code(&guard.guard.check),
+            code(&guard.guard.limit),
+            guard.guard.every.to_string(),
+            guard.guard.tolerate.to_string(),
+            if trips.is_empty() { "none".to_owned() } else { format!("**{}**", trips.join("; ")) },
+        ]
+    });
+    table(page, "Guards", &["Guard", "Looks at", "Must be", "Every", "Tolerates", "Trips"], rows.collect());
+    let rows = told.locks.iter().map(|lock| {
+        let when = |at: Option<super::time::Instant>| at.map_or("–".to_owned(), |at| at.to_string());
+        let waits = lock.waits.iter().map(|wait| match &wait.deadlock {
+            Some(why) => format!("**deadlock**: {}", code(why)),
+            None => format!("for run {}", code(wait.held_by.as_str())),
+        });
+        let waits: Vec<String> = waits.collect();
+        vec![
+            code(&lock.name),
+            code(lock.path.as_str()),
+            when(lock.taken_at),
+            if lock.broken { format!("{} **broken**", when(lock.released_at)) } else { when(lock.released_at) },
+            if waits.is_empty() { "–".to_owned() } else { waits.join("; ") },
+        ]
+    });
+    table(page, "Locks", &["Lock", "Scope", "Taken", "Released", "Waited"], rows.collect());
+}
+
 fn holds(page: &mut String, told: &Predicate) {
     let rows = told.holds.iter().map(|hold| {
         vec![
@@ -267,6 +314,7 @@ fn undos(page: &mut String, told: &Predicate) {
         let why = match &undo.reason {
             UndoReason::Asked { decision } => format!("asked by {}", code(&decision.by.to_string())),
             UndoReason::Window { why, .. } => format!("the window went back: {}", code(why)),
+            UndoReason::Guard { why, .. } => code(why),
             UndoReason::Redo { decision, .. } => format!("to be redone, asked by {}", code(&decision.by.to_string())),
         };
         let end = undo.finished_at.map_or("**not finished**".to_owned(), |at| format!("finished {at}"));

@@ -5,6 +5,7 @@
 //! and HTML that carries the receipt it shows).
 //! Never reads a clock, a file or a key store: the journal and the seed of the key are handed in.
 
+mod beside_told;
 pub mod envelope;
 mod html;
 pub mod key;
@@ -17,6 +18,7 @@ mod undo_told;
 mod compare;
 mod limits;
 mod rules;
+mod rules_beside;
 mod rules_undo;
 pub mod verify;
 mod verify_page;

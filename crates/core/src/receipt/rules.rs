@@ -110,7 +110,7 @@ impl Rules {
             Event::UndoBegan(began) => {
                 match &began.reason {
                     UndoReason::Asked { decision } | UndoReason::Redo { decision, .. } => self.saw(decision),
-                    UndoReason::Window { .. } => {}
+                    UndoReason::Window { .. } | UndoReason::Guard { .. } => {}
                 }
                 self.undo_began(began);
             }
@@ -127,6 +127,14 @@ impl Rules {
             }
             Event::UndoFinished { scope } => self.undo_finished(scope),
             Event::RunFinished { how, .. } => self.finished(*how),
+            Event::ScopeLeft { path } => self.scope_left(path),
+            Event::GuardTripped(trip) => self.guard_tripped(trip),
+            Event::GuardArmed { path, .. } => self.guard_armed(path),
+            Event::LockTaken { path, .. } => self.lock_taken(path),
+            Event::LockBroken { path, decision, .. } => {
+                self.saw(decision);
+                self.lock_broken(path, decision);
+            }
             _ => {}
         }
         if let Event::UndoBegan(_) = record.event {
@@ -199,6 +207,9 @@ impl Rules {
         }
         if state.settled_around(path).is_some() {
             return Some("in a scope whose end is settled");
+        }
+        if self.lock_missing(path) {
+            return Some("without the lock around it");
         }
         match self.window_around(path) {
             Some(window) if matches!(window.phase, WindowPhase::GoingBack { .. }) => Some("in a window that goes back"),

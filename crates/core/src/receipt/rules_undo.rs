@@ -28,6 +28,11 @@ impl Rules {
         if self.state.undoing.is_some() {
             self.fail("taking back begins while it is going on");
         }
+        if let UndoReason::Guard { guard, .. } = &began.reason
+            && !self.state.guards.get(guard).is_some_and(|known| known.undo_due)
+        {
+            self.fail(format!("taken back for the guard {}, which did not ask for it", name(guard)));
+        }
         if let UndoReason::Window { window, .. } = &began.reason {
             let phase = self.state.windows.get(window).map(|window| &window.phase);
             if !matches!(phase, Some(WindowPhase::GoingBack { .. })) {

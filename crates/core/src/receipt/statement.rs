@@ -11,6 +11,7 @@ use super::time::Instant;
 use crate::digest::Digest;
 use crate::duration::Duration;
 use crate::event::{Attach, Evidence, Finish, How, UndoReason};
+use crate::guard::{GuardTold, Then};
 use crate::hold::HoldReason;
 use crate::ids::{Actor, RunId};
 use crate::outcome::{Failure, FailureKind};
@@ -89,6 +90,11 @@ pub struct Predicate {
     pub people: Vec<PersonTold>,
     pub holds: Vec<HoldTold>,
     pub undos: Vec<UndoTold>,
+    /// What watched over scopes. Left out where nothing did, as in journals of versions without guards; locks likewise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub guards: Vec<GuardRow>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub locks: Vec<LockRow>,
     pub emitted: Vec<EmittedTold>,
     pub notes: Vec<NoteTold>,
     pub chain: ChainTold,
@@ -335,6 +341,7 @@ pub enum Did {
     AskedUndo,
     AskedRedo,
     AskedAbort,
+    BrokeLock,
     Resumed,
     Edited,
 }
@@ -399,6 +406,54 @@ pub struct UndoAttemptTold {
     pub began_at: Option<Instant>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GuardRow {
+    pub path: Path,
+    #[serde(flatten)]
+    pub guard: GuardTold,
+    pub trips: Vec<TripTold>,
+    pub record: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TripTold {
+    pub saw: String,
+    /// In a row.
+    pub failures: u32,
+    pub then: Then,
+    pub at: Instant,
+    /// When it passed again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub armed_at: Option<Instant>,
+    pub record: u64,
+}
+
+/// One time that a scope held a lock, or wanted it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LockRow {
+    pub path: Path,
+    pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken_at: Option<Instant>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub released_at: Option<Instant>,
+    /// A person took it away.
+    pub broken: bool,
+    /// Whom it waited for.
+    pub waits: Vec<WaitTold>,
+    pub record: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct WaitTold {
+    pub held_by: RunId,
+    pub held_at: Path,
+    /// Present: it did not wait, since that would never have ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadlock: Option<String>,
+    pub at: Instant,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -3,6 +3,7 @@
 //! Owns the second fold over the journal, beside `RunState`: a state forgets what is over, a receipt may not. The
 //! state itself says how things stand at the end. Never guesses: what the journal does not say is left out.
 
+use super::beside_told::{self, Beside};
 use super::statement::*;
 use super::time::Instant;
 use super::undo_told::Undos;
@@ -58,6 +59,7 @@ struct Teller {
     undos: Undos,
     emitted: Vec<EmittedTold>,
     notes: Vec<NoteTold>,
+    beside: Beside,
 }
 
 pub(super) fn tell(records: &[Record], sealed: &[Sealed]) -> Result<Statement, ReceiptError> {
@@ -77,6 +79,8 @@ pub(super) fn tell(records: &[Record], sealed: &[Sealed]) -> Result<Statement, R
 impl Teller {
     fn record(&mut self, record: &Record) -> Result<(), ReceiptError> {
         let (at, seq) = (Instant(record.at.wall_us), record.seq);
+        self.beside.record(&self.state, record);
+        self.holds.extend(beside_told::hold(record));
         match &record.event {
             Event::EngineAttached(attached) => self.engine(attached, record),
             Event::SecretSeen(seen) => self.secrets.push(SecretTold {
@@ -376,8 +380,9 @@ impl Teller {
                 UndoReason::Redo { step, decision } => {
                     add(&decision.by, Did::AskedRedo, Some(step), Some(decision));
                 }
-                UndoReason::Window { .. } => {}
+                UndoReason::Window { .. } | UndoReason::Guard { .. } => {}
             },
+            Event::LockBroken { path, decision, .. } => add(&decision.by, Did::BrokeLock, Some(path), Some(decision)),
             Event::AbortAsked { by, why } => {
                 add(by, Did::AskedAbort, None, None);
                 if let Some(told) = self.people.last_mut() {
@@ -482,6 +487,8 @@ impl Teller {
             people: self.people,
             holds: self.holds,
             undos: self.undos.told,
+            guards: self.beside.guards,
+            locks: self.beside.locks,
             emitted: self.emitted,
             notes: self.notes,
             chain: ChainTold { records: seq, head: self.state.head, rule: CHAIN_RULE },

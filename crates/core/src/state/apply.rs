@@ -24,6 +24,9 @@ impl RunState {
         self.seq = record.seq;
         self.head = record.hash;
         self.at = record.at;
+        for ended in crate::lock::released(self, &record.event) {
+            self.locks.remove(&ended);
+        }
         self.apply_event(&record.event, record.seq, record.at);
     }
 
@@ -84,14 +87,12 @@ impl RunState {
                     self.forget_approvals_beside(&closed.path);
                 }
             }
-            Event::UndoBegan(began) => {
-                if let UndoReason::Asked { .. } | UndoReason::Redo { .. } = began.reason {
-                    self.run_holds.clear();
-                }
-                self.undoing = Some(began.clone());
-                self.taken_back = None;
-                self.finished = None;
-            }
+            Event::GuardTripped(_)
+            | Event::GuardArmed { .. }
+            | Event::LockTaken { .. }
+            | Event::LockAwaited(_)
+            | Event::LockBroken { .. } => self.apply_beside(event),
+            Event::UndoBegan(began) => self.undo_began(began),
             Event::UndoStarted(started) => self.undo_started(started),
             Event::UndoFailed(failed) => self.undo_failed(failed),
             Event::StepUndone { path, .. } => self.change_step(path, |step| {
@@ -134,10 +135,12 @@ impl RunState {
             entered_at: at,
             left_at: None,
             settled: None,
+            guards: Vec::new(),
             seq,
         });
         scope.kind = entered.kind.clone();
         scope.total = entered.total;
+        scope.guards.clone_from(&entered.guards);
         scope.left_at = None;
     }
 
@@ -264,6 +267,9 @@ impl RunState {
     }
 
     fn decided(&mut self, decided: &Decided) {
+        if self.decided_beside(decided) {
+            return;
+        }
         if let Some(Step { phase: Phase::Held(reason), .. }) = self.steps.get(&decided.path)
             && let HoldReason::Rotated { source, .. } = &**reason
         {
@@ -320,6 +326,24 @@ impl RunState {
             Some(step) if matches!(step.phase, Phase::Undone) => step.generation.saturating_add(1),
             Some(step) => step.generation,
         }
+    }
+
+    fn undo_began(&mut self, began: &UndoBegan) {
+        match &began.reason {
+            UndoReason::Asked { .. } | UndoReason::Redo { .. } => {
+                self.run_holds.clear();
+                self.look_again_within(&began.scope);
+            }
+            UndoReason::Guard { guard, .. } => {
+                if let Some(guard) = self.guards.get_mut(guard) {
+                    guard.undo_due = false;
+                }
+            }
+            UndoReason::Window { .. } => {}
+        }
+        self.undoing = Some(began.clone());
+        self.taken_back = None;
+        self.finished = None;
     }
 
     fn undo_started(&mut self, started: &UndoStarted) {
@@ -434,7 +458,7 @@ impl RunState {
         }
         // A window may go back while a larger taking back waits for it.
         if let Some(undone) = self.undoing.take_if(|undoing| undoing.scope == *scope)
-            && !matches!(undone.reason, UndoReason::Window { .. })
+            && !matches!(undone.reason, UndoReason::Window { .. } | UndoReason::Guard { .. })
         {
             self.taken_back = Some(undone);
         }

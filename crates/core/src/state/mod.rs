@@ -5,14 +5,17 @@
 //! Never decides what happens next (see `decide`), and never reads a clock.
 
 mod apply;
+mod beside;
 mod step;
 
 pub use step::{Began, Phase, Step, UndoProgress};
 
 use crate::digest::Digest;
 use crate::event::{EngineAttached, Finish, RunEdited, RunStarted, Runbook, Stored, UndoBegan};
+use crate::guard::{GuardState, GuardTold};
 use crate::hold::HoldReason;
 use crate::ids::Actor;
+use crate::lock::LockState;
 use crate::outcome::Failure;
 use crate::path::Path;
 use crate::record::Moment;
@@ -43,6 +46,12 @@ pub struct RunState {
     pub commit_points: Vec<(Path, u64)>,
     /// Holds of the run itself; holds of steps are their phase.
     pub run_holds: Vec<HoldReason>,
+    /// Holds of what stands beside steps: guards that tripped, locks that were broken or cannot be had.
+    pub other_holds: BTreeMap<Path, HoldReason>,
+    /// Guards that have tripped, by their path.
+    pub guards: BTreeMap<Path, GuardState>,
+    /// Locks held and waited for, by their scope.
+    pub locks: BTreeMap<Path, LockState>,
     pub abort: Option<(Actor, Option<String>)>,
     /// A taking back that has begun and not finished.
     pub undoing: Option<UndoBegan>,
@@ -74,6 +83,7 @@ pub struct ScopeState {
     pub entered_at: Moment,
     pub left_at: Option<Moment>,
     pub settled: Option<Settled>,
+    pub guards: Vec<GuardTold>,
     /// Order of first entry.
     pub seq: u64,
 }
@@ -141,13 +151,13 @@ impl RunState {
             Some((Finish::Undone, _)) => return Status::Undone,
             None => {}
         }
-        if self.held_steps > 0 || !self.run_holds.is_empty() {
+        if self.is_held() {
             Status::Held
         } else if self.undoing.is_some() {
             Status::Undoing
         } else if self.running_steps > 0 {
             Status::Running
-        } else if self.waiting_steps > 0 {
+        } else if self.waiting_steps > 0 || self.waits_for_locks() {
             Status::Waiting
         } else {
             Status::Running
@@ -156,7 +166,11 @@ impl RunState {
 
     /// True where a person has something to decide before the run can go on.
     pub fn is_held(&self) -> bool {
-        self.held_steps > 0 || !self.run_holds.is_empty()
+        self.held_steps > 0 || !self.run_holds.is_empty() || !self.other_holds.is_empty()
+    }
+
+    pub fn waits_for_locks(&self) -> bool {
+        self.locks.values().any(|lock| matches!(lock, LockState::Waiting { .. }))
     }
 
     /// The settled scope around (or at) this path, if any.

@@ -304,7 +304,9 @@ pub(crate) mod any {
     use super::*;
     use crate::duration::Duration;
     use crate::event::*;
+    use crate::guard::Then;
     use crate::hold::Decision;
+    use crate::ids::RunId;
     use crate::outcome::{Failure, FailureKind};
     use crate::request::StepKind;
     use proptest::prelude::*;
@@ -313,7 +315,7 @@ pub(crate) mod any {
     pub(crate) type Drawn = (u8, u8, u8, u8, u8);
 
     pub(crate) fn drawn() -> impl Strategy<Value = Vec<Drawn>> {
-        proptest::collection::vec((0..28u8, 0..8u8, 0..4u8, 0..5u8, 0..8u8), 0..60)
+        proptest::collection::vec((0..34u8, 0..8u8, 0..4u8, 0..5u8, 0..8u8), 0..60)
     }
 
     const PATHS: [&str; 8] = ["", "a", "w", "w/a", "w/b", "s", "s/a", "s/k/b"];
@@ -424,7 +426,7 @@ pub(crate) mod any {
         match which {
             0..16 => step_event(which, place, (a, b, c)),
             16..21 => undo_event(which, place, (a, b, c)),
-            21 => Event::ScopeEntered(ScopeEntered { path, kind: ScopeKind::Attempt, total: None }),
+            21 => Event::ScopeEntered(ScopeEntered { path, kind: ScopeKind::Attempt, total: None, guards: vec![] }),
             22 => Event::ScopeSettled(ScopeSettled { path, value: None, failures: vec![] }),
             23 => Event::CommitPointPassed { path },
             24 => Event::WindowOpened(WindowOpened {
@@ -444,6 +446,26 @@ pub(crate) mod any {
                 same_boot: true,
                 within_budget: false,
             }),
+            27 => Event::GuardTripped(Box::new(GuardTripped {
+                path,
+                check: String::new(),
+                saw: String::new(),
+                limit: String::new(),
+                failures: u32::MAX,
+                then: [Then::Hold, Then::Undo, Then::GoBack, Then::Warn][c as usize % 4],
+                site: site(),
+            })),
+            28 => Event::GuardArmed { path, saw: String::new() },
+            29 => Event::LockTaken { path, name: String::new() },
+            30 => Event::LockAwaited(LockAwaited {
+                path: path.clone(),
+                name: String::new(),
+                held_by: RunId::from_random(1),
+                held_at: path,
+                since_us: i64::MIN,
+                deadlock: (c % 2 == 0).then(String::new),
+            }),
+            31 => Event::LockBroken { path, name: String::new(), decision: Log::empty().by("x", 1) },
             _ => match c % 4 {
                 0 => Event::RunHeld { reason: reason(b) },
                 1 => Event::RunResumed { by: actor("x", 1) },
@@ -457,6 +479,7 @@ pub(crate) mod any {
 mod no_sequence_of_events {
     use super::*;
     use crate::decide::{decide, decide_person};
+    use crate::guard::OnTrip;
     use crate::record::Moment;
     use proptest::prelude::*;
 
@@ -496,6 +519,10 @@ mod no_sequence_of_events {
             decide_person(state, &scope, &at, Digest::of_json(&Ask::Manual { instructions: String::new() }), now);
             undo_plan(state, &at);
         }
+        for on_trip in [OnTrip::Hold, OnTrip::Undo] {
+            crate::guard::trip(state, &scope, on_trip);
+        }
+        crate::guard::undo_due(state);
         for window in state.windows.values() {
             window.until_going_back_us(Moment { wall_us: i64::MIN, boot_us: 0 }, "other");
         }

@@ -3,10 +3,10 @@
 //! Owns the threads and how branches' lines become one plan. A branch is not kept from reading by what its siblings would
 //! write, only by what went before all of them.
 
+use super::host::entered;
 use super::{Planner, Track};
 use crate::shared::{EVALUATION_STACK_BYTES, MAX_BRANCH_THREADS, lock};
 use piton_core::hole;
-use piton_core::plan::What;
 use piton_core::ports::Unwind;
 use piton_core::request::{BranchesRequest, OnFailure};
 use piton_core::scope::{Scope, ScopeKind};
@@ -20,7 +20,7 @@ impl Planner {
     pub(super) fn plan_branches(&self, scope: &Arc<Scope>, request: &BranchesRequest) -> Result<Vec<Value>, Unwind> {
         let template = request.branches.iter().any(|branch| hole::whole(&branch.key).is_some());
         let total = (!template).then_some(request.branches.len() as u64);
-        self.record(scope, &scope.path, None, What::Scope { kind: scope.kind.clone(), total });
+        self.record(scope, &scope.path, None, entered(scope, total));
         let changed = self.track(scope, |track| track.changed);
         let next = AtomicUsize::new(0);
         let results: Results = Mutex::new(vec![None; request.branches.len()]);
@@ -68,7 +68,7 @@ impl Planner {
     ) -> Result<Value, Unwind> {
         self.going_on()?;
         lock(&self.tracks).insert(scope.path.clone(), Track { changed, ..Track::default() });
-        self.record(scope, &scope.path, None, What::Scope { kind: ScopeKind::Branch, total: None });
+        self.record(scope, &scope.path, None, entered(scope, None));
         let body = std::panic::AssertUnwindSafe(|| self.planning.program.call(self, scope, call));
         let result = std::panic::catch_unwind(body)
             .unwrap_or_else(|_| Err(Unwind::Broken(format!("a bug in Piton: evaluating \"{}\" panicked", scope.path))));

@@ -7,6 +7,7 @@ use super::{Planner, unknown_result};
 use crate::scopes::passed;
 use piton_core::action::Effect;
 use piton_core::event::{Evidence, Stored};
+use piton_core::guard::Guard;
 use piton_core::hole;
 use piton_core::outcome::Failure;
 use piton_core::plan::{Known, Step, What};
@@ -102,7 +103,7 @@ impl Host for Planner {
 
     fn scope(&self, scope: &Arc<Scope>, body: &mut dyn FnMut() -> Result<Value, Unwind>) -> Result<Value, Unwind> {
         self.going_on()?;
-        self.record(scope, &scope.path, None, What::Scope { kind: scope.kind.clone(), total: None });
+        self.record(scope, &scope.path, None, entered(scope, None));
         let before = self.track(scope, |track| track.holes);
         let result = body();
         if scope.kind == ScopeKind::Attempt {
@@ -132,6 +133,11 @@ impl Host for Planner {
     fn note(&self, _: &Arc<Scope>, _: &Path, _: &str) -> Result<(), Unwind> {
         self.going_on()
     }
+}
+
+/// The line of a scope.
+pub(super) fn entered(scope: &Scope, total: Option<u64>) -> What {
+    What::Scope { kind: scope.kind.clone(), total, guards: scope.guards.iter().map(Guard::told).collect() }
 }
 
 /// Which step is planned.

@@ -7,7 +7,9 @@
 
 mod commits;
 mod crashes;
+mod guards;
 mod holds;
+mod locks;
 mod people;
 mod random;
 mod rules;

@@ -3,6 +3,7 @@
 //! Owns the keys of branches and the refusal of what cannot cross threads.
 
 use super::args::{entries, list, shown, whole};
+use super::guards::guards;
 use super::scopes::plain_args;
 use crate::codec::{decode, encode};
 use crate::error::{AuthorError, author, needed_hole};
@@ -10,6 +11,7 @@ use crate::limits::MAX_CONCURRENCY;
 use crate::session::{Session, call_site};
 use crate::values::Hole;
 use piton_core::Value as Plain;
+use piton_core::guard::Guard;
 use piton_core::hole;
 use piton_core::request::{Branch, BranchesRequest, OnFailure};
 use piton_core::scope::ScopeKind;
@@ -131,6 +133,21 @@ fn template<'v>(
     Ok((key, Plain::from(item.mark())))
 }
 
+/// Every item in plain form, with what names it.
+fn keyed<'v>(
+    items: &[Value<'v>],
+    key: Option<Value<'v>>,
+    eval: &mut Evaluator<'v, '_, '_>,
+) -> starlark::Result<Vec<(String, Plain)>> {
+    let registry = Session::of(eval)?.registry;
+    let keys = keys(items, key, eval)?;
+    let mut keyed = Vec::with_capacity(items.len());
+    for (index, (item, key)) in items.iter().zip(keys).enumerate() {
+        keyed.push((key, encode(*item, &format!("items[{index}]"), registry, eval.heap())?));
+    }
+    Ok(keyed)
+}
+
 fn concurrency(value: Value<'_>) -> Result<u32, AuthorError> {
     whole::<u32>(value, "concurrency", "a number of branches")
         .ok()
@@ -149,14 +166,19 @@ fn on_failure(word: &str) -> Result<OnFailure, AuthorError> {
 fn run<'v>(
     builtin: &str,
     name: &str,
-    kind: ScopeKind,
+    (kind, guards): (ScopeKind, Vec<Guard>),
     request: BranchesRequest,
     eval: &mut Evaluator<'v, '_, '_>,
 ) -> starlark::Result<Vec<Value<'v>>> {
     let session = Session::of(eval)?;
     let host = session.host(builtin)?;
     let path = session.name(builtin, name, &call_site(eval))?;
-    let scope = session.child_scope(kind, &path)?;
+    if let Some(guard) = guards.iter().find(|guard| request.branches.iter().any(|branch| branch.key == guard.name)) {
+        return Err(author(format!("a branch of {builtin}() and one of its guards are named {:?}", guard.name))
+            .help("people name a guard as they name a branch; give the guard another name")
+            .raise());
+    }
+    let scope = session.child_scope(kind, &path, guards)?;
     let results = host.branches(&scope, request).map_err(|why| session.leave(why))?;
     let mut values = Vec::with_capacity(results.len());
     for result in &results {
@@ -176,6 +198,7 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
         #[starlark(require = named, default = NoneOr::None)] key: NoneOr<Value<'v>>,
         #[starlark(require = named)] concurrency: Option<Value<'v>>,
         #[starlark(require = named, default = "hold")] on_failure: &str,
+        #[starlark(require = named, default = NoneOr::None)] guards: NoneOr<Value<'v>>,
         #[starlark(kwargs)] kwargs: DictRef<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
@@ -186,6 +209,7 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
         let concurrency = concurrency.map_or(Ok(1), self::concurrency)?;
         let on_failure = self::on_failure(on_failure)?;
         let kind = ScopeKind::Each { continue_on_failure: on_failure == OnFailure::Continue };
+        let guards = self::guards(guards)?;
         let key = key.into_option();
         let with = |item: Plain| {
             let mut call = function.clone();
@@ -199,17 +223,12 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
         {
             let (key, item) = template(unknown, key, eval)?;
             let branches = vec![Branch { key, call: with(item) }];
-            run("each", name, kind, BranchesRequest { branches, concurrency, on_failure }, eval)?;
+            run("each", name, (kind, guards), BranchesRequest { branches, concurrency, on_failure }, eval)?;
             return Ok(eval.heap().alloc(Hole::parse(&format!("results of {name:?}"))));
         }
-        let items = list(items, "items")?;
-        let keys = keys(&items, key, eval)?;
-        let mut branches = Vec::with_capacity(items.len());
-        for (index, (item, key)) in items.iter().zip(keys).enumerate() {
-            let item = encode(*item, &format!("items[{index}]"), session.registry, eval.heap())?;
-            branches.push(Branch { key, call: with(item) });
-        }
-        let results = run("each", name, kind, BranchesRequest { branches, concurrency, on_failure }, eval)?;
+        let items = keyed(&list(items, "items")?, key, eval)?;
+        let branches = items.into_iter().map(|(key, item)| Branch { key, call: with(item) }).collect();
+        let results = run("each", name, (kind, guards), BranchesRequest { branches, concurrency, on_failure }, eval)?;
         Ok(eval.heap().alloc(AllocList(results)))
     }
 
@@ -217,6 +236,7 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
     fn parallel<'v>(
         #[starlark(require = pos)] name: &str,
         #[starlark(require = pos)] branches: Value<'v>,
+        #[starlark(require = named, default = NoneOr::None)] guards: NoneOr<Value<'v>>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
         Session::of(eval)?.host("parallel")?;
@@ -231,7 +251,7 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
         let keys: Vec<String> = calls.iter().map(|branch| branch.key.clone()).collect();
         let concurrency = u32::try_from(keys.len()).unwrap_or(u32::MAX).clamp(1, MAX_CONCURRENCY);
         let request = BranchesRequest { branches: calls, concurrency, on_failure: OnFailure::Hold };
-        let results = run("parallel", name, ScopeKind::Parallel, request, eval)?;
+        let results = run("parallel", name, (ScopeKind::Parallel, self::guards(guards)?), request, eval)?;
         Ok(eval.heap().alloc(AllocDict(keys.into_iter().zip(results).collect::<Vec<_>>())))
     }
 }

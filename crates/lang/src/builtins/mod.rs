@@ -14,6 +14,8 @@ mod types;
 
 // Requests.
 mod branches;
+mod guards;
+mod locks;
 mod people;
 mod reads;
 mod scopes;
@@ -45,6 +47,8 @@ pub(crate) fn globals() -> Globals {
         branches::globals,
         convert::globals,
         guarded::globals,
+        guards::globals,
+        locks::globals,
         options::globals,
         people::globals,
         quoting::globals,

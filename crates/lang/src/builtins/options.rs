@@ -26,7 +26,15 @@ pub(crate) fn not_yet(what: &str) -> AuthorError {
 }
 
 /// A top-level function of the file that is loading, or of a loaded one.
-fn top_level<'v>(function: Value<'v>, eval: &Evaluator<'v, '_, '_>) -> Result<Callable, AuthorError> {
+pub(crate) fn top_level<'v>(
+    function: Value<'v>,
+    what: &str,
+    eval: &Evaluator<'v, '_, '_>,
+) -> Result<Callable, AuthorError> {
+    if let Some(partial) = function.downcast_ref::<Partial>() {
+        return Ok(partial.0.clone());
+    }
+    let function = self::function(function, what)?;
     let session = Session::of(eval)?;
     if let (Some(file), Some(name)) = (&session.loading, function.function_name()) {
         // Not frozen yet, so the registry does not know it.
@@ -35,9 +43,9 @@ fn top_level<'v>(function: Value<'v>, eval: &Evaluator<'v, '_, '_>) -> Result<Ca
             return Ok(Callable { function, args: vec![], kwargs: vec![] });
         }
     }
-    match encode(function, "partial()", session.registry, eval.heap())? {
+    match encode(function, what, session.registry, eval.heap())? {
         Plain::Function(callable) => Ok(*callable),
-        _ => Err(author(format!("partial(): a function is needed, not {}", shown(function)))),
+        _ => Err(author(format!("{what}: a function is needed, not {}", shown(function)))),
     }
 }
 
@@ -95,10 +103,7 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
         #[starlark(kwargs)] kwargs: DictRef<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Partial> {
-        let mut callable = match r#fn.downcast_ref::<Partial>() {
-            Some(partial) => partial.0.clone(),
-            None => top_level(function(r#fn, "partial()")?, eval)?,
-        };
+        let mut callable = top_level(r#fn, "partial()", eval)?;
         let given = plain_args(&args.items, &kwargs, eval)?;
         callable.args.extend(given.args);
         for (name, value) in given.kwargs {
@@ -106,24 +111,6 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
             callable.kwargs.push((name, value));
         }
         Ok(Partial(callable))
-    }
-
-    /// Comes with the next version.
-    fn guard<'v>(
-        #[starlark(args)] args: UnpackTuple<Value<'v>>,
-        #[starlark(kwargs)] kwargs: DictRef<'v>,
-    ) -> starlark::Result<StarlarkNever> {
-        let _ = (args, kwargs);
-        Err(not_yet("guard()").raise())
-    }
-
-    /// Comes with the next version.
-    fn lock<'v>(
-        #[starlark(args)] args: UnpackTuple<Value<'v>>,
-        #[starlark(kwargs)] kwargs: DictRef<'v>,
-    ) -> starlark::Result<StarlarkNever> {
-        let _ = (args, kwargs);
-        Err(not_yet("lock()").raise())
     }
 
     /// Comes with the next version.

@@ -2,8 +2,8 @@
 //!
 //! Owns that what a function receives and gives are copies.
 
-use super::args::{DurationArg, duration, function, list};
-use super::options::not_yet;
+use super::args::{DurationArg, duration, function};
+use super::guards::guards;
 use crate::codec::{decode, encode};
 use crate::error::{AuthorError, author};
 use crate::session::{Session, call_site};
@@ -57,10 +57,10 @@ fn call<'v>(function: Value<'v>, arguments: &PlainArgs, eval: &mut Evaluator<'v,
     Ok(encode(result, "its result", registry, eval.heap())?)
 }
 
-fn enter<'v>(
+pub(crate) fn enter<'v>(
     builtin: &str,
     name: &str,
-    kind: ScopeKind,
+    (kind, guards): (ScopeKind, NoneOr<Value<'v>>),
     function: Value<'v>,
     arguments: &PlainArgs,
     eval: &mut Evaluator<'v, '_, '_>,
@@ -69,7 +69,7 @@ fn enter<'v>(
     let host = session.host(builtin)?;
     let function = self::function(function, &format!("{builtin}()"))?;
     let path = session.name(builtin, name, &call_site(eval))?;
-    let scope = session.child_scope(kind, &path)?;
+    let scope = session.child_scope(kind, &path, self::guards(guards)?)?;
     let result = host.scope(&scope, &mut || {
         let result = session.inside(&scope, || call(function, arguments, eval));
         result.map_err(|error| session.ended(&error))
@@ -77,13 +77,6 @@ fn enter<'v>(
     match result {
         Ok(value) => Ok(decode(&value, session.registry, eval)?),
         Err(why) => Err(session.leave(why)),
-    }
-}
-
-fn no_guards(guards: NoneOr<Value<'_>>) -> Result<(), AuthorError> {
-    match guards {
-        NoneOr::Other(guards) if !list(guards, "guards")?.is_empty() => Err(not_yet("guards=")),
-        _ => Ok(()),
     }
 }
 
@@ -98,9 +91,8 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
         #[starlark(kwargs)] kwargs: DictRef<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
-        no_guards(guards)?;
         let arguments = plain_args(&args.items, &kwargs, eval)?;
-        enter("phase", name, ScopeKind::Phase, r#fn, &arguments, eval)
+        enter("phase", name, (ScopeKind::Phase, guards), r#fn, &arguments, eval)
     }
 
     /// Calls `fn` and catches failure: `.ok .value .error`.
@@ -108,11 +100,12 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
         #[starlark(require = pos)] name: &str,
         #[starlark(require = pos)] r#fn: Value<'v>,
         #[starlark(args)] args: UnpackTuple<Value<'v>>,
+        #[starlark(require = named, default = NoneOr::None)] guards: NoneOr<Value<'v>>,
         #[starlark(kwargs)] kwargs: DictRef<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
         let arguments = plain_args(&args.items, &kwargs, eval)?;
-        enter("attempt", name, ScopeKind::Attempt, r#fn, &arguments, eval)
+        enter("attempt", name, (ScopeKind::Attempt, guards), r#fn, &arguments, eval)
     }
 
     /// A measured critical section that is held to its budget.
@@ -127,7 +120,6 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
         #[starlark(kwargs)] kwargs: DictRef<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
-        no_guards(guards)?;
         let budget = duration(budget.get(), "budget")?;
         let reserve = reserve.into_option().map(|value| duration(value.get(), "reserve")).transpose()?;
         let reserve = reserve.unwrap_or(Duration::from_ms(budget.as_ms() / DEFAULT_RESERVE_FRACTION));
@@ -152,7 +144,7 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
                 .raise());
         }
         let arguments = plain_args(&args.items, &kwargs, eval)?;
-        enter("window", name, ScopeKind::Window { budget, reserve, on_over }, r#fn, &arguments, eval)
+        enter("window", name, (ScopeKind::Window { budget, reserve, on_over }, guards), r#fn, &arguments, eval)
     }
 
     /// From here on only forward.

@@ -17,7 +17,7 @@ use starlark::values::{Value, ValueOfUnchecked};
 /// Shortest pause between two looks of a `poll`: a look costs a query or a process.
 const MIN_EVERY: Duration = Duration::from_ms(10);
 
-fn at_least(value: Value<'_>, what: &str, least: Duration) -> Result<Duration, AuthorError> {
+pub(crate) fn at_least(value: Value<'_>, what: &str, least: Duration) -> Result<Duration, AuthorError> {
     let duration = duration(value, what)?;
     if duration < least {
         return Err(author(format!("{what}: {duration} is less than {least}")));

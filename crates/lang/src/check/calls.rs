@@ -1,6 +1,7 @@
 //! Calls that are wrong by themselves: what is not there yet, lambdas that would cross threads, scripts that do not
 //! exist, secrets among a program's arguments.
 
+use super::lint::{TRANSACTIONS, named, writes};
 use super::{Call, File, expressions, literal};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::registry::Registry;
@@ -12,7 +13,8 @@ pub(super) fn check<'a>(file: &File<'a>, registry: &Registry, found: &mut Diagno
     expressions(file.ast.statement(), &mut |expr| {
         let Some(call) = file.builtin_call(expr) else { return };
         match call.name {
-            "guard" | "lock" | "run" => {
+            "guard" => guard(file, &call, found),
+            "run" => {
                 let what = format!("{}() is not yet in this version", call.name);
                 found.push(
                     Diagnostic::error(what).at(&file.span(call.expr.span)).help("the language page lists what is"),
@@ -43,10 +45,27 @@ fn times_in_place<'a>(file: &File<'a>, stmt: &'a AstStmt, found: &mut Diagnostic
 fn lambda<'a>(file: &File<'a>, function: Option<&'a AstExpr>, builtin: &str, found: &mut Diagnostics) {
     let Some(function) = function.filter(|function| matches!(function.node, Expr::Lambda(_))) else { return };
     found.push(
-        Diagnostic::error(format!("{builtin}() cannot run a lambda: it belongs to the thread that made it"))
-            .at(&file.span(function.span))
-            .help("write a top-level `def`; give it what it needs as arguments or with partial(fn, ...)"),
+        Diagnostic::error(match builtin {
+            "guard" => "guard() cannot ask a lambda: it belongs to the thread that made it".to_owned(),
+            _ => format!("{builtin}() cannot run a lambda: it belongs to the thread that made it"),
+        })
+        .at(&file.span(function.span))
+        .help("write a top-level `def`; give it what it needs as arguments or with partial(fn, ...)"),
     );
+}
+
+/// What a guard looks at and asks, where it is written out.
+fn guard<'a>(file: &File<'a>, call: &Call<'a>, found: &mut Diagnostics) {
+    lambda(file, named(call, "predicate"), "guard", found);
+    let Some(action) = call.positional(1).or_else(|| named(call, "action")) else { return };
+    let transaction = || file.builtin_call(action).map(|call| call.name).filter(|name| TRANSACTIONS.contains(name));
+    if let Some(action_name) = writes(file, action).or_else(transaction) {
+        found.push(
+            Diagnostic::error(format!("a guard only looks, and {action_name}() changes the world"))
+                .at(&file.span(action.span))
+                .help("say reads = True where the command changes nothing"),
+        );
+    }
 }
 
 fn script<'a>(file: &File<'a>, call: &Call<'a>, registry: &Registry, found: &mut Diagnostics) {

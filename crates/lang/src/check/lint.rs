@@ -78,7 +78,7 @@ fn texts<'a>(format: &AstExpr, values: &'a AstExpr) -> Vec<&'a AstExpr> {
     values.into_iter().filter(|_| !numbers.next().unwrap_or(false)).collect()
 }
 
-fn named<'a>(call: &Call<'a>, option: &str) -> Option<&'a AstExpr> {
+pub(super) fn named<'a>(call: &Call<'a>, option: &str) -> Option<&'a AstExpr> {
     call.args.iter().find_map(|arg| match &arg.node {
         Argument::Named(name, value) if name.node == option => Some(value),
         _ => None,
@@ -89,8 +89,11 @@ fn is_false(expr: &AstExpr) -> bool {
     matches!(&expr.node, Expr::Identifier(name) if name.node.ident == "False" || name.node.ident == "None")
 }
 
+/// Actions that change the world whole or not at all.
+pub(super) const TRANSACTIONS: [&str; 2] = ["sql", "write_file"];
+
 /// The call of an action that changes the world and that no transaction holds, written out in a step.
-fn writes<'a>(file: &File<'a>, action: &'a AstExpr) -> Option<&'a str> {
+pub(super) fn writes<'a>(file: &File<'a>, action: &'a AstExpr) -> Option<&'a str> {
     let call = file.builtin_call(action)?;
     let reads = named(&call, "reads").is_some_and(|reads| !is_false(reads));
     match call.name {
@@ -138,7 +141,7 @@ fn windows<'a>(file: &File<'a>, found: &mut Diagnostics) {
             committed |= call.name == "commit_point";
             let writes = call.name == "step"
                 && call.positional(1).is_some_and(|action| {
-                    let sql = file.builtin_call(action).is_some_and(|call| matches!(call.name, "sql" | "write_file"));
+                    let sql = file.builtin_call(action).is_some_and(|call| TRANSACTIONS.contains(&call.name));
                     sql || writes(file, action).is_some()
                 });
             if writes && !committed && named(&call, "undo").is_none() && !call.is_open() {

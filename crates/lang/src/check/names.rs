@@ -9,7 +9,7 @@ use starlark::codemap::Span;
 use starlark::syntax::ast::{AstExpr, AstStmt, Expr, Stmt};
 use std::collections::HashMap;
 
-const NAMED: [&str; 15] = [
+const NAMED: [&str; 16] = [
     "step",
     "expect",
     "phase",
@@ -18,6 +18,7 @@ const NAMED: [&str; 15] = [
     "window",
     "commit_point",
     "attempt",
+    "lock",
     "approve",
     "ask",
     "manual",

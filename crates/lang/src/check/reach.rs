@@ -52,7 +52,7 @@ fn named(expr: &AstExpr) -> Vec<&str> {
 }
 
 enum Forbidden {
-    /// `approve`, `ask`, `manual` inside a window.
+    /// `approve`, `ask`, `manual`, `lock` inside a window: what waits.
     Person,
     /// `commit_point` inside a branch.
     CommitPoint,
@@ -72,7 +72,7 @@ impl<'a> Inside<'_, 'a> {
         expressions(body, &mut |expr| {
             if let Some(call) = self.file.builtin_call(expr) {
                 self.look(call.name, expr, found);
-                if matches!(call.name, "phase" | "attempt" | "each" | "parallel" | "window") {
+                if matches!(call.name, "phase" | "attempt" | "lock" | "each" | "parallel" | "window") {
                     (1..=2).filter_map(|at| call.positional(at)).for_each(|arg| next.extend(named(arg)));
                 }
             }
@@ -90,6 +90,11 @@ impl<'a> Inside<'_, 'a> {
                 Diagnostic::error(format!("{builtin}() cannot be inside a window: a window never waits for a person"))
                     .label(format!("called from the window at {from}"))
                     .help("ask before the window opens, or after it closes")
+            }
+            (Forbidden::Person, "lock") => {
+                Diagnostic::error("a lock cannot be inside a window: a window waits for nobody")
+                    .label(format!("called from the window at {from}"))
+                    .help("take the lock around the window")
             }
             (Forbidden::CommitPoint, "commit_point") => {
                 Diagnostic::error("a commit point cannot be inside a branch of each() or parallel()")

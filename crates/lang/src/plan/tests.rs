@@ -121,11 +121,7 @@ fn results(expressions: &[String]) -> Vec<(String, Result<Value, Unwind>)> {
             Value::Dict(vec![(Value::from("k"), one)]),
         ];
         let function = Definition { file: "main.star".into(), name: format!("f{index}") };
-        let scope = Arc::new(Scope {
-            path: Path::root().child(&index.to_string()),
-            kind: ScopeKind::Branch,
-            parent: Some(Scope::run()),
-        });
+        let scope = Scope::run().child(ScopeKind::Branch, &index.to_string());
         let call = Callable { function, args, kwargs: vec![] };
         (expression.clone(), runbook.call(&Unknowing::default(), &scope, &call))
     };

@@ -12,6 +12,7 @@ pub(crate) mod action;
 pub(crate) mod outcome;
 
 pub(crate) mod blob;
+pub(crate) mod guard;
 pub(crate) mod hole;
 pub(crate) mod partial;
 pub(crate) mod policy;
@@ -19,6 +20,7 @@ pub(crate) mod policy;
 pub(crate) use action::ActionValue;
 pub(crate) use blob::Blob;
 pub(crate) use duration::DurationValue;
+pub(crate) use guard::GuardValue;
 pub(crate) use hole::Hole;
 pub(crate) use outcome::{Given, OutcomeValue};
 pub(crate) use partial::Partial;

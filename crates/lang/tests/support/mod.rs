@@ -72,6 +72,12 @@ pub struct Fake {
 }
 
 impl Fake {
+    fn guards(&self, scope: &Scope) {
+        for guard in scope.guards.iter() {
+            self.log(&scope.path, format!("  {} @{}", guard.told(), guard.site));
+        }
+    }
+
     pub fn new(runbook: Arc<Runbook>) -> Self {
         Self { runbook, log: Mutex::default(), outcomes: HashMap::new(), failing: Vec::new(), whole_actions: false }
     }
@@ -242,6 +248,7 @@ impl Host for Fake {
     fn scope(&self, scope: &Arc<Scope>, body: &mut dyn FnMut() -> Result<Value, Unwind>) -> Result<Value, Unwind> {
         let kind = serde_json::to_string(&scope.kind).expect("json");
         self.log(&scope.path, format!("enter {} {kind}", scope.path));
+        self.guards(scope);
         let result = body();
         self.log(&scope.path, format!("leave {}", scope.path));
         if scope.kind != ScopeKind::Attempt {
@@ -254,6 +261,7 @@ impl Host for Fake {
         let keys: Vec<&str> = request.branches.iter().map(|branch| branch.key.as_str()).collect();
         let (concurrency, on_failure) = (request.concurrency, request.on_failure);
         self.log(&scope.path, format!("branches {} {keys:?} concurrency={concurrency} {on_failure:?}", scope.path));
+        self.guards(scope);
         let mut results = Vec::new();
         for branch in &request.branches {
             // One after the other, so that the record is the same each time; each on a thread of its own all the same.

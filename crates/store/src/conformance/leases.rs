@@ -92,9 +92,9 @@ pub(super) fn fences(world: &dyn World) {
 }
 
 /// What is left of a lease whose holder believes that it still has it.
-struct OldLease {
-    run: RunId,
-    fence: u64,
+pub(super) struct OldLease {
+    pub(super) run: RunId,
+    pub(super) fence: u64,
 }
 
 impl piton_core::ports::Lease for OldLease {

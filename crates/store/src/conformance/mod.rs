@@ -7,6 +7,7 @@
 
 mod journal;
 mod leases;
+mod locks;
 mod names;
 mod peer;
 mod people;
@@ -56,6 +57,11 @@ pub const CHECKS: &[Check] = &[
     check("listings never keep an engine from its lease", leases::listings_do_not_disturb),
     check("messages are kept in order, by run, and read from any point", people::inbox),
     check("a message from another process changes the version", people::version),
+    check("a lock is one scope's until the record that ends it, and asking again changes nothing", locks::excludes),
+    check("a lock outlives its holder's process, and of many that ask at once one gets it", locks::outlives),
+    check("an older lease takes no lock and gives none up", locks::fences),
+    check("an append that is refused gives up nothing", locks::released_whole),
+    check("scopes that wait for each other in a circle are told", locks::deadlocks),
     check("a snapshot reads back byte for byte, as created and as replaced", people::snapshot),
 ];
 

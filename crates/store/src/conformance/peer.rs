@@ -4,12 +4,16 @@
 
 use super::{World, decision, engine, record, start};
 use piton_core::RunId;
+use piton_core::lock::Locking;
 use piton_core::ports::{InboxMessage, LeaseOutcome, Store};
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// Messages that the role `post` posts.
 pub(super) const PEER_MESSAGES: u64 = 3;
+
+/// The lock, and the scope, of the role `lock`.
+pub(super) const PEER_LOCK: &str = "the lock / of peers";
 
 /// Before each line a peer says, so that what a test runner prints is told apart.
 const MARK: &str = "peer: ";
@@ -26,6 +30,15 @@ pub fn run_peer(store: &dyn Store, role: &str, run: &str) {
             until_killed();
         }
         "append" => append(store, &run),
+        "lock" => {
+            let LeaseOutcome::Held(lease) = store.lease(&run, &engine()).unwrap() else { panic!("the lease is free") };
+            let scope = piton_core::Path::root().child(PEER_LOCK);
+            match store.take_lock(&*lease, PEER_LOCK, &scope, 7).unwrap() {
+                Locking::Taken => say("taken"),
+                other => say(&format!("not {other:?}")),
+            }
+            until_killed();
+        }
         "post" => {
             for at in 0..PEER_MESSAGES {
                 store.post(&run, &decision(), &InboxMessage::Pause, at as i64).unwrap();
@@ -98,6 +111,11 @@ impl Peer {
                 return Some(said.to_owned());
             }
         }
+    }
+
+    /// Whether the next line is this word.
+    pub(super) fn says(&mut self, word: &str) -> bool {
+        self.next().unwrap_or_else(|| panic!("the peer ended before it said anything")) == word
     }
 
     /// Waits for the line that begins with this word, which must be the next; gives the rest.

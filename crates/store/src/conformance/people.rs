@@ -16,7 +16,8 @@ fn messages() -> Vec<InboxMessage> {
         InboxMessage::RetryAll,
         InboxMessage::Pause,
         InboxMessage::Abort,
-        InboxMessage::Undo { scope: path },
+        InboxMessage::Undo { scope: path.clone() },
+        InboxMessage::BreakLock { scope: path, name: "the \"lock\" 🧗".to_owned() },
     ]
 }
 
@@ -34,7 +35,7 @@ pub(super) fn inbox(world: &dyn World) {
     assert_eq!(entries.iter().map(|entry| entry.id).collect::<Vec<_>>(), ids);
     assert!(entries.iter().enumerate().all(|(at, entry)| entry.at_us == -(at as i64) && entry.decision == decision()));
     assert_eq!(store.inbox(&run, ids[3]).unwrap(), entries[4..]);
-    assert!(store.inbox(&run, ids[5]).unwrap().is_empty());
+    assert!(store.inbox(&run, ids[messages().len() - 1]).unwrap().is_empty());
     assert_eq!(store.inbox(&other, 0).unwrap().len(), messages().len());
     let error = store.post(&RunId::from_random(77), &decision(), &InboxMessage::Pause, 5).unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Unknown);

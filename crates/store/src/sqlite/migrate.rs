@@ -11,7 +11,8 @@ use rusqlite::{Connection, params};
 const APPLICATION_ID: i64 = 0x5074_6e31;
 
 /// Migration `n` (from 1) leads from version `n - 1` to `n`.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_journal.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("../../migrations/0001_journal.sql"), include_str!("../../migrations/0002_locks.sql")];
 
 /// Where a database stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ mod checkpoint;
 mod connection;
 mod inbox;
 mod lease;
+mod locks;
 mod log;
 mod migrate;
 mod records;

@@ -3,11 +3,12 @@
 //! Owns the append, the hot path of a run: two look-ups in cached pages, the inserts, one sync. Never interprets an
 //! event, and recomputes only the one hash that ties a batch to the journal's head.
 
+use super::locks;
 use crate::error::{Fault, refused};
 use piton_core::ports::StoreErrorKind::{Fenced, OutOfOrder, Unreadable};
 use piton_core::ports::{Lease, StoreErrorKind};
 use piton_core::record::{Moment, Sealed, chain};
-use piton_core::{Digest, RunId};
+use piton_core::{Digest, Path, RunId};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::ops::RangeInclusive;
@@ -61,6 +62,7 @@ pub(crate) fn append(
     lease: &dyn Lease,
     records: &[Sealed],
     status: Option<&str>,
+    released: &[Path],
 ) -> Result<(), Fault> {
     let run = fenced_row(connection, lease)?;
     if !records.is_empty() {
@@ -73,7 +75,7 @@ pub(crate) fn append(
             .prepare_cached("UPDATE runs SET status = ?2 WHERE number = ?1 AND status <> ?2")?
             .execute(params![run.number, status])?;
     }
-    Ok(())
+    locks::release(connection, run.number, released)
 }
 
 fn insert(connection: &Connection, number: i64, records: &[Sealed]) -> Result<(), Fault> {
@@ -186,6 +188,11 @@ pub(crate) fn digest(row: &Row<'_>, index: usize) -> rusqlite::Result<Digest> {
     bytes
         .map(Digest::from_bytes)
         .ok_or_else(|| rusqlite::Error::FromSqlConversionFailure(index, Type::Blob, "a digest has 32 bytes".into()))
+}
+
+/// A column that holds something else than it must.
+pub(crate) fn json_error(index: usize, what: String) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(index, Type::Text, what.into())
 }
 
 /// Reads a column that holds JSON.

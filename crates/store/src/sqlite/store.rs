@@ -8,7 +8,7 @@ use super::connection::{self, Reader, Writer};
 use super::lease::SqliteLease;
 use super::log::Log;
 use super::turn::Turns;
-use super::{inbox, records, runs, snapshot};
+use super::{inbox, locks, records, runs, snapshot};
 use crate::error::from_io;
 use crate::home::Home;
 use crate::lock::RunLock;
@@ -16,6 +16,7 @@ use crate::side_log::{self, FileSideLog, SIDE_LOG_BYTES};
 use crate::{error::Fault, keys};
 use piton_core::hold::Decision;
 use piton_core::ids::EngineId;
+use piton_core::lock::{Locking, Locks};
 use piton_core::ports::{
     InboxEntry, InboxMessage, Lease, LeaseOutcome, NewRun, RunSummary, SideLog, SideLogs, Store, StoreError,
 };
@@ -145,8 +146,29 @@ impl Store for SqliteStore {
         Ok(Box::new(self.take_lease(&dir, lock, run, engine)?))
     }
 
-    fn append(&self, lease: &dyn Lease, records: &[Sealed], status: Option<&str>) -> Result<(), StoreError> {
-        self.writer.write("append to the journal", |connection| records::append(connection, lease, records, status))
+    fn append_releasing(
+        &self,
+        lease: &dyn Lease,
+        records: &[Sealed],
+        status: Option<&str>,
+        released: &[piton_core::Path],
+    ) -> Result<(), StoreError> {
+        self.writer
+            .write("append to the journal", |connection| records::append(connection, lease, records, status, released))
+    }
+
+    fn take_lock(
+        &self,
+        lease: &dyn Lease,
+        name: &str,
+        scope: &piton_core::Path,
+        at_us: i64,
+    ) -> Result<Locking, StoreError> {
+        self.writer.write("take a lock", |connection| locks::take(connection, lease, name, scope, at_us))
+    }
+
+    fn locks(&self) -> Result<Locks, StoreError> {
+        self.reader.read("list the locks", locks::all)
     }
 
     fn post(&self, run: &RunId, decision: &Decision, message: &InboxMessage, at_us: i64) -> Result<u64, StoreError> {

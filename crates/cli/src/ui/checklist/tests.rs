@@ -44,7 +44,7 @@ impl Told {
     }
 
     fn enter(self, scope: &str, kind: ScopeKind, total: Option<u64>) -> Self {
-        self.and(Event::ScopeEntered(ScopeEntered { path: Path::from_escaped(scope), kind, total }))
+        self.and(Event::ScopeEntered(ScopeEntered { path: Path::from_escaped(scope), kind, total, guards: vec![] }))
     }
 
     fn leave(self, scope: &str) -> Self {

@@ -3,6 +3,7 @@
 //! Owns the page and its picture of the run. Never adds to what the statement says: the page is a pure function of the
 //! statement and its signed envelope, so that a verifier can render it again and compare.
 
+mod beside;
 mod page;
 
 mod sections;

@@ -12,7 +12,7 @@ use super::markup::{Markup, code, words};
 use super::spans::Spans;
 use super::timeline::{moment, timeline};
 use super::tree::Tree;
-use super::{sections, steps};
+use super::{beside, sections, steps};
 use crate::digest::Digest;
 use crate::event::{Attach, Finish, UndoReason};
 use crate::value::Value;
@@ -41,6 +41,7 @@ pub fn html(statement: &Statement, envelope: &Envelope) -> Result<String, Receip
         timeline(&mut page, told, &tree, &spans);
     }
     sections::windows(&mut page, told);
+    beside::tables(&mut page, told);
     sections::people(&mut page, told);
     sections::holds(&mut page, told);
     sections::undos(&mut page, told);
@@ -156,6 +157,7 @@ fn attention(page: &mut Markup, told: &Predicate) {
         items.push(words("The run has not ended: this is how it stood at its last record."));
     }
     items.extend(told.people.iter().filter_map(decided));
+    items.extend(beside::attention(told));
     items.extend(told.undos.iter().map(undone));
     for window in told.windows.iter().filter(|window| window.within_budget == Some(false)) {
         let mut item = Markup::new();
@@ -221,6 +223,7 @@ fn undone(undo: &UndoTold) -> Markup {
     match &undo.reason {
         UndoReason::Asked { decision } => item.raw(", asked by ").code(&decision.by.to_string()),
         UndoReason::Window { why, .. } => item.raw(", by its window itself: ").code(why),
+        UndoReason::Guard { guard, why } => item.raw(", by its guard ").code(guard.as_str()).raw(": ").code(why),
         UndoReason::Redo { decision, .. } => item.raw(", to be redone, asked by ").code(&decision.by.to_string()),
     };
     let left = undo.steps.iter().filter(|step| !step.undone).count();

@@ -212,6 +212,9 @@ pub(super) fn undos(page: &mut Markup, told: &Predicate) {
         match &undo.reason {
             UndoReason::Asked { decision } => page.raw("asked by ").code(&decision.by.to_string()),
             UndoReason::Window { why, .. } => page.raw("by itself: the window went back, because ").code(why),
+            UndoReason::Guard { guard, why } => {
+                page.raw("by itself: the guard ").code(guard.as_str()).raw(" tripped, because ").code(why)
+            }
             UndoReason::Redo { decision, .. } => page.raw("to be redone, asked by ").code(&decision.by.to_string()),
         };
         match undo.finished_at {

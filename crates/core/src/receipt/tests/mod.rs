@@ -1,5 +1,6 @@
 //! The receipt, tested: what it tells, what verification notices, what it survives.
 
+mod beside;
 mod hostile;
 mod html;
 mod journal_rules;

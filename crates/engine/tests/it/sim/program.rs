@@ -4,6 +4,7 @@
 //! Never knows a journal: it only calls `Host`.
 
 use piton_core::event::Stored;
+use piton_core::guard::{Guard, Limit, OnTrip};
 use piton_core::ports::{Host, Program, Unwind};
 use piton_core::request::{
     Ask, Branch, BranchesRequest, Callbacks, Check, FieldType, OnFailure, PersonRequest, PollRequest, Predicate, Retry,
@@ -45,6 +46,14 @@ impl Book {
 impl Program for Book {
     fn main(&self, host: &dyn Host, _: &[(String, Value)]) -> Result {
         (self.main)(&Ctx { host, scope: Scope::run() }, Value::None)
+    }
+
+    fn judge(&self, predicate: &Callable, outcome: &Arc<Outcome>) -> std::result::Result<bool, Failure> {
+        assert_eq!(predicate.function.name, "calm", "the only predicate of these runbooks");
+        match outcome.scalar() {
+            Some(Value::Int(13)) => Err(Failure::new(FailureKind::Predicate, "it raised an error")),
+            value => Ok(value == Some(Value::Int(0))),
+        }
     }
 
     fn call(&self, host: &dyn Host, scope: &Arc<Scope>, call: &Callable) -> Result {
@@ -178,9 +187,42 @@ impl<'a> Ctx<'a> {
     }
 
     fn scope(&self, kind: ScopeKind, name: &str, mut body: impl FnMut(&Ctx<'_>) -> Result) -> Result {
-        let scope = self.scope.child(kind, name);
+        self.guarded_scope((kind, name), vec![], &mut body)
+    }
+
+    fn guarded_scope(
+        &self,
+        (kind, name): (ScopeKind, &str),
+        guards: Vec<Guard>,
+        body: &mut dyn FnMut(&Ctx<'_>) -> Result,
+    ) -> Result {
+        let scope = self.scope.guarded_child(kind, name, guards);
         let inner = Ctx { host: self.host, scope: scope.clone() };
         self.host.scope(&scope, &mut || body(&inner))
+    }
+
+    pub(crate) fn guarded_phase(
+        &self,
+        name: &str,
+        guards: Vec<Guard>,
+        mut body: impl FnMut(&Ctx<'_>) -> Result,
+    ) -> Result {
+        self.guarded_scope((ScopeKind::Phase, name), guards, &mut body)
+    }
+
+    /// With a long budget.
+    pub(crate) fn guarded_window(
+        &self,
+        name: &str,
+        guards: Vec<Guard>,
+        mut body: impl FnMut(&Ctx<'_>) -> Result,
+    ) -> Result {
+        let (budget, reserve) = (Duration::from_secs(7200), Duration::from_secs(600));
+        self.guarded_scope((ScopeKind::Window { budget, reserve, on_over: OnOver::Undo }, name), guards, &mut body)
+    }
+
+    pub(crate) fn lock(&self, name: &str, body: impl FnMut(&Ctx<'_>) -> Result) -> Result {
+        self.scope(ScopeKind::Lock, name, body)
     }
 
     pub(crate) fn phase(&self, name: &str, body: impl FnMut(&Ctx<'_>) -> Result) -> Result {
@@ -316,6 +358,25 @@ fn branch(key: &str, function: &str) -> Branch {
 
 fn items(count: usize, function: &str) -> Vec<Branch> {
     (0..count).map(|index| branch(&format!("item-{index}"), function)).collect()
+}
+
+/// Trips when what the script gets is not below 5.
+pub(crate) fn guard(name: &str, script: &str, on_trip: OnTrip) -> Guard {
+    Guard {
+        name: name.to_owned(),
+        action: query(script).into(),
+        limit: Limit::Number { below: Some(5.0), above: None },
+        every: Duration::from_ms(50),
+        tolerate: 0,
+        on_trip,
+        site: Site::default(),
+    }
+}
+
+/// As `calm()` says.
+pub(crate) fn judged(guard: Guard) -> Guard {
+    let function = Definition { file: "main.star".to_owned(), name: "calm".to_owned() };
+    Guard { limit: Limit::Predicate(Callable { function, args: vec![], kwargs: vec![] }), ..guard }
 }
 
 /// `.ok` of what an attempt or a passed item gave.

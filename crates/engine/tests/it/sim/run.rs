@@ -97,6 +97,28 @@ impl Sim {
         }
     }
 
+    /// Another run of the same store.
+    pub(crate) fn another(&self, number: u64, book: Book) -> Self {
+        let world = Arc::new(World::default());
+        let store = self.store.beside(&world);
+        Self {
+            clock: self.clock.clone(),
+            vault: Arc::default(),
+            watchdogs: Arc::new(SimWatchdogs::new(&world)),
+            notebook: Arc::new(Notebook::new(&store)),
+            run: RunId::from_random(number),
+            book,
+            person: None,
+            leave: true,
+            store,
+            world,
+        }
+    }
+
+    pub(crate) fn id(&self) -> &RunId {
+        &self.run
+    }
+
     /// Called whenever the run waits or holds; false where it cannot help.
     #[must_use]
     pub(crate) fn person(mut self, person: impl Fn(&Sim) -> bool + Send + Sync + 'static) -> Self {

@@ -7,6 +7,7 @@ use super::world::{Who, World};
 use piton_core::event::Event;
 use piton_core::hold::Decision;
 use piton_core::ids::EngineId;
+use piton_core::lock::{Locked, Locking, Locks};
 use piton_core::ports::{
     InboxEntry, InboxMessage, Lease, LeaseOutcome, NewRun, RunSummary, SideLog, SideLogs, Store, StoreError,
     StoreErrorKind,
@@ -40,6 +41,8 @@ pub(crate) struct Kept {
 pub(crate) struct MemStore {
     world: Arc<World>,
     kept: Mutex<Kept>,
+    /// Of all runs that share it.
+    locks: Arc<Mutex<Locks>>,
 }
 
 pub(crate) struct MemLease {
@@ -74,7 +77,31 @@ fn refused(kind: StoreErrorKind, message: &str) -> StoreError {
 impl MemStore {
     pub(crate) fn new(world: &Arc<World>) -> Arc<Self> {
         let kept = Kept { side_room: 1000, ..Kept::default() };
-        Arc::new(Self { world: world.clone(), kept: Mutex::new(kept) })
+        Arc::new(Self { world: world.clone(), kept: Mutex::new(kept), locks: Arc::default() })
+    }
+
+    /// A store of another run that shares this one's locks.
+    pub(crate) fn beside(&self, world: &Arc<World>) -> Arc<Self> {
+        let kept = Kept { side_room: 1000, ..Kept::default() };
+        let locks = self.locks.clone();
+        Arc::new(Self { world: world.clone(), kept: Mutex::new(kept), locks })
+    }
+
+    pub(crate) fn locks_now(&self) -> Locks {
+        self.locks.lock().unwrap().clone()
+    }
+
+    /// Names that the run holds now.
+    pub(crate) fn held_by(&self, run: &RunId) -> Vec<String> {
+        let held = self.locks_now().held.into_iter().filter(|held| held.run == *run);
+        held.map(|held| held.name).collect()
+    }
+
+    fn release(&self, run: &RunId, released: &[Path]) {
+        let mut locks = self.locks.lock().unwrap();
+        let keeps = |held: &Locked| held.run != *run || !released.contains(&held.path);
+        locks.held.retain(keeps);
+        locks.waiting.retain(keeps);
     }
 
     pub(crate) fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -184,7 +211,13 @@ impl Store for MemStore {
         Err(refused(StoreErrorKind::Unavailable, "the simulation hands leases to its lives"))
     }
 
-    fn append(&self, lease: &dyn Lease, records: &[Sealed], _: Option<&str>) -> Result<(), StoreError> {
+    fn append_releasing(
+        &self,
+        lease: &dyn Lease,
+        records: &[Sealed],
+        _: Option<&str>,
+        released: &[Path],
+    ) -> Result<(), StoreError> {
         let takes = self.kept().commit_takes;
         if !takes.is_zero() {
             std::thread::sleep(takes);
@@ -209,13 +242,58 @@ impl Store for MemStore {
                 return Err(refused(StoreErrorKind::Unavailable, "this engine has died"));
             }
             kept.records.push(sealed.clone());
+            // With the record that ends them, as in one transaction.
+            let ended = piton_core::lock::released(&kept.state, &record.event);
+            if let Some(strange) = ended.iter().find(|path| !released.contains(path)) {
+                self.world.break_rule(format!("a lock is not given up with the record that ends it: {strange}"));
+            }
+            self.release(lease.run(), &ended);
             kept.state.apply(&record);
             kept.events.push(record.event);
         }
         if self.world.is_dead(life) {
             return Err(refused(StoreErrorKind::Unavailable, "this engine has died"));
         }
+        self.release(lease.run(), released);
         Ok(())
+    }
+
+    fn take_lock(&self, lease: &dyn Lease, name: &str, scope: &Path, at_us: i64) -> Result<Locking, StoreError> {
+        let kept = self.kept();
+        let life = lease.fence() as u32;
+        if self.world.is_dead(life) {
+            return Err(refused(StoreErrorKind::Unavailable, "this engine is dead"));
+        }
+        if kept.fence != lease.fence() {
+            return Err(refused(StoreErrorKind::Fenced, "another engine has taken over"));
+        }
+        let own = Locked { name: name.to_owned(), run: lease.run().clone(), path: scope.clone(), since_us: at_us };
+        let mut locks = self.locks.lock().unwrap();
+        let same = |held: &Locked| held.run == own.run && held.path == own.path;
+        match locks.holder(name).cloned() {
+            Some(holder) if !same(&holder) => {
+                if let Some(chain) = locks.deadlock(name, lease.run(), scope) {
+                    return Ok(Locking::Deadlock(chain));
+                }
+                locks.waiting.retain(|wait| !same(wait));
+                locks.waiting.push(own);
+                return Ok(Locking::Busy(holder));
+            }
+            Some(_) => {}
+            None => locks.held.push(own.clone()),
+        }
+        locks.waiting.retain(|wait| !same(wait));
+        drop(locks);
+        // Taken, and its engine may die before it can say so.
+        self.world.moment(life);
+        if self.world.is_dead(life) {
+            return Err(refused(StoreErrorKind::Unavailable, "this engine has died"));
+        }
+        Ok(Locking::Taken)
+    }
+
+    fn locks(&self) -> Result<Locks, StoreError> {
+        Ok(self.locks_now())
     }
 
     fn post(&self, _: &RunId, decision: &Decision, message: &InboxMessage, at_us: i64) -> Result<u64, StoreError> {
