@@ -5,10 +5,12 @@
 // A poisoned lock in a fake means that its test has failed already.
 #![allow(clippy::unwrap_used)]
 
+mod campaign;
 mod commits;
 mod crashes;
 mod holds;
 mod people;
+mod planted;
 mod random;
 mod rules;
 mod sim;

@@ -3,6 +3,7 @@
 //! Owns refusing what a real store refuses (an old lease, a gap, a broken chain), failing on demand, and dying with the
 //! engine: when the world kills a life in the middle of an append, what came before stays and nothing later is stored.
 
+use super::plant::Plant;
 use super::world::{Who, World};
 use piton_core::event::Event;
 use piton_core::hold::Decision;
@@ -11,7 +12,7 @@ use piton_core::ports::{
     InboxEntry, InboxMessage, Lease, LeaseOutcome, NewRun, RunSummary, SideLog, SideLogs, Store, StoreError,
     StoreErrorKind,
 };
-use piton_core::record::{Record, Sealed};
+use piton_core::record::{Chain, Sealed};
 use piton_core::{Digest, Path, RunId, RunState};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,6 +36,8 @@ pub(crate) struct Kept {
     pub(crate) side: Vec<Sealed>,
     pub(crate) side_room: usize,
     pub(crate) side_prepared: bool,
+    /// A fault between the engine and its journal.
+    pub(crate) plant: Option<Plant>,
 }
 
 pub(crate) struct MemStore {
@@ -64,6 +67,23 @@ impl Drop for MemLease {
         if kept.fence == self.fence {
             kept.held = false;
         }
+    }
+}
+
+impl Kept {
+    fn chain(&self) -> Chain {
+        let head = self.records.last().map_or(Digest::ZERO, |last| last.hash);
+        Chain { seq: self.records.len() as u64, head }
+    }
+
+    /// One that does not follow is a mistake of the engine's.
+    fn keep(&mut self, sealed: Sealed) -> Result<(), StoreError> {
+        let record = self.chain().open(&sealed);
+        let record = record.map_err(|error| refused(StoreErrorKind::OutOfOrder, &error.to_string()))?;
+        self.state.apply(&record);
+        self.events.push(record.event);
+        self.records.push(sealed);
+        Ok(())
     }
 }
 
@@ -135,21 +155,6 @@ impl MemStore {
     pub(crate) fn count(&self, is: impl Fn(&Event) -> bool) -> usize {
         self.kept().events.iter().filter(|event| is(event)).count()
     }
-
-    fn follows(kept: &Kept, records: &[Sealed], fence: u64) -> Result<Vec<Record>, StoreError> {
-        let mut head = kept.records.last().map_or(Digest::ZERO, |last| last.hash);
-        let mut opened = Vec::new();
-        for (expected, sealed) in (kept.records.len() as u64 + 1..).zip(records) {
-            let record = sealed.open(head, expected);
-            let record = record.map_err(|error| refused(StoreErrorKind::OutOfOrder, &error.to_string()))?;
-            if sealed.fence > fence {
-                return Err(refused(StoreErrorKind::OutOfOrder, "a record claims a later lease"));
-            }
-            head = record.hash;
-            opened.push(record);
-        }
-        Ok(opened)
-    }
 }
 
 impl Store for MemStore {
@@ -171,7 +176,9 @@ impl Store for MemStore {
         after_seq: u64,
         see: &mut dyn FnMut(Sealed) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let records = self.kept().records.clone();
+        let kept = self.kept();
+        let records = kept.plant.as_ref().map_or_else(|| kept.records.clone(), |plant| plant.as_read(&kept.records));
+        drop(kept);
         let _ = records.into_iter().filter(|record| record.seq > after_seq).try_for_each(see);
         Ok(())
     }
@@ -195,22 +202,25 @@ impl Store for MemStore {
         if self.world.is_dead(life) {
             return Err(refused(StoreErrorKind::Unavailable, "this engine is dead"));
         }
-        if kept.fence != lease.fence() {
+        if kept.fence != lease.fence() && !kept.plant.as_ref().is_some_and(|plant| plant.ignores_fence) {
             return Err(refused(StoreErrorKind::Fenced, "another engine has taken over"));
         }
         if kept.full_at.is_some_and(|full_at| kept.records.len() + records.len() > full_at) {
             return Err(refused(StoreErrorKind::Unavailable, "the disk is full"));
         }
-        let opened = Self::follows(&kept, records, lease.fence())?;
+        if kept.plant.is_none() && records.iter().any(|sealed| sealed.fence > lease.fence()) {
+            return Err(refused(StoreErrorKind::OutOfOrder, "a record claims a later lease"));
+        }
         kept.appends.push(records.len());
-        for (sealed, record) in records.iter().zip(opened) {
+        for sealed in records {
             // The moment of a record is its becoming durable: one more is stored than the engine lives to see.
             if !self.world.moment(life) {
                 return Err(refused(StoreErrorKind::Unavailable, "this engine has died"));
             }
-            kept.records.push(sealed.clone());
-            kept.state.apply(&record);
-            kept.events.push(record.event);
+            let written = kept.plant.as_ref().map(|plant| plant.as_written(&kept.records, sealed));
+            for sealed in written.unwrap_or_else(|| vec![sealed.clone()]) {
+                kept.keep(sealed)?;
+            }
         }
         if self.world.is_dead(life) {
             return Err(refused(StoreErrorKind::Unavailable, "this engine has died"));
