@@ -97,7 +97,8 @@ fn change(dice: &mut Dice, bytes: &mut Vec<u8>, words: &[Vec<u8>], seeds: &[(Pat
             // The next number becomes another.
             let from = bytes[at..].iter().position(u8::is_ascii_digit).map_or(at, |digit| at + digit);
             let to = bytes[from..].iter().position(|byte| !byte.is_ascii_digit()).map_or(bytes.len(), |end| from + end);
-            let number = *dice.pick(&["0", "1", "2", "3", "7", "4294967295", "9223372036854775807", "18446744073709551615"]);
+            let number =
+                *dice.pick(&["0", "1", "2", "3", "7", "4294967295", "9223372036854775807", "18446744073709551615"]);
             bytes.splice(from..to, number.bytes());
         }
         6 => {

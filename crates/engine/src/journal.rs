@@ -9,6 +9,7 @@
 
 use crate::shared::{Changes, Fault, Observer, Options, Ports};
 use piton_core::RunState;
+use piton_core::decide::windows::may_go_aside;
 use piton_core::event::Event;
 use piton_core::ports::{Clock, Lease, SideLog, Store, Vault};
 use piton_core::record::{Moment, Record, Sealed};
@@ -243,14 +244,16 @@ impl Journal {
             let struck = (first..).zip(&sealed).position(|(nth, record)| (fault.due)(nth, record));
             Some((fault, struck? + 1))
         });
-        let Some((fault, room)) = due else { return self.commit_records(committer, &sealed) };
+        let opens = batch.iter().any(|(_, record)| matches!(record.event, Event::WindowOpened(_)));
+        let Some((fault, room)) = due else { return self.commit_records(committer, &sealed, opens) };
         // Up to the record it strikes at, then, where it is survived, the rest.
-        self.commit_records(committer, &sealed[..room])?;
+        self.commit_records(committer, &sealed[..room], opens)?;
         (fault.strike)();
-        self.commit_records(committer, &sealed[room..])
+        self.commit_records(committer, &sealed[room..], opens)
     }
 
-    fn commit_records(&self, committer: &mut Committer, sealed: &[Sealed]) -> Result<(), Broken> {
+    /// `opens`: a window's opening is among what is committed now.
+    fn commit_records(&self, committer: &mut Committer, sealed: &[Sealed], opens: bool) -> Result<(), Broken> {
         let stored = if self.on_side_log() {
             Err(String::new())
         } else {
@@ -258,7 +261,7 @@ impl Journal {
             self.store.append(&*self.lease, sealed, Some(status)).map_err(|error| explain(&error))
         };
         if let Err(why) = stored {
-            self.commit_aside(committer, sealed, why)?;
+            self.commit_aside(committer, sealed, opens, why)?;
         }
         committer.committed_this_life += sealed.len() as u64;
         Ok(())
@@ -266,10 +269,15 @@ impl Journal {
 
     /// The store failed. While a window that has not passed its commit point is open, going back is recorded in its
     /// side log; otherwise the run stops.
-    fn commit_aside(&self, committer: &mut Committer, sealed: &[Sealed], why: String) -> Result<(), Broken> {
-        let going_back_possible =
-            self.with(|state| state.open_window().is_some_and(|window| !window.committed)) || self.on_side_log();
-        if going_back_possible
+    fn commit_aside(
+        &self,
+        committer: &mut Committer,
+        sealed: &[Sealed],
+        opens: bool,
+        why: String,
+    ) -> Result<(), Broken> {
+        let is_aside = self.on_side_log();
+        if self.with(|state| may_go_aside(state, is_aside, opens))
             && let Some(side) = &mut committer.side
             && side.append(sealed).is_ok()
         {

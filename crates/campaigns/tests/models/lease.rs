@@ -6,7 +6,7 @@
 //! Leaves out what an append says, and records beside the store: see `window`.
 
 use piton_store::fence::{self, Admission};
-use stateright::{Checker, Model, Property};
+use stateright::{Checker, HasDiscoveries, Model, Property};
 
 const ENGINES: usize = 3;
 const MAX_RECORDS: usize = 4;
@@ -253,7 +253,7 @@ impl Model for Leases {
 }
 
 fn checked(model: Leases) -> impl Checker<Leases> {
-    model.checker().threads(2).spawn_bfs().join()
+    model.checker().threads(2).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join()
 }
 
 /// What the checker finds wrong, by name.

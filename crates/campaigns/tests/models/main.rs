@@ -5,3 +5,4 @@
 mod lease;
 mod window;
 mod window_steps;
+mod window_words;

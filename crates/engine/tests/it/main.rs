@@ -5,6 +5,7 @@
 // A poisoned lock in a fake means that its test has failed already.
 #![allow(clippy::unwrap_used)]
 
+mod aside;
 mod campaign;
 mod commits;
 mod crashes;

@@ -30,6 +30,8 @@ pub(crate) struct Kept {
     pub(crate) appends: Vec<usize>,
     /// Appends fail, storing nothing, once the journal has this many records.
     pub(crate) full_at: Option<usize>,
+    /// A full disk still has the space of a side log.
+    pub(crate) ignore_full_when_preparing: bool,
     /// The inbox cannot be read.
     pub(crate) inbox_fails: bool,
     pub(crate) commit_takes: Duration,
@@ -293,7 +295,7 @@ impl SideLogs for MemSideLogs {
         if self.world.is_dead(self.life) || kept.side_room == 0 {
             return Err(refused(StoreErrorKind::Unavailable, "no space"));
         }
-        if kept.full_at.is_some_and(|full_at| kept.records.len() >= full_at) {
+        if !kept.ignore_full_when_preparing && kept.full_at.is_some_and(|full_at| kept.records.len() >= full_at) {
             return Err(refused(StoreErrorKind::Unavailable, "the disk is full"));
         }
         assert!(kept.side.is_empty(), "an older side log must have been imported");
