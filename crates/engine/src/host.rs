@@ -3,7 +3,6 @@
 //! Owns the small ones (commit points, `emit`, `note`) and the way in. Never knows Starlark.
 
 use crate::shared::Shared;
-use crate::windows::STORE_HAS_FAILED;
 use piton_core::event::Event;
 use piton_core::ports::{Host, Unwind};
 use piton_core::request::{BranchesRequest, Callbacks, PersonRequest, PollRequest, StepRequest, WaitRequest};
@@ -64,12 +63,6 @@ impl Host for Shared {
         }
         self.stop_if_failing(scope)?;
         self.open_window(scope)?;
-        if self.journal.on_side_log()
-            && let Some(window) = self.going_back_window(scope)
-        {
-            // Before the monitor sees it: forward needs the store.
-            self.go_back(&window, STORE_HAS_FAILED);
-        }
         // What was done before it is durable with it, and a monitor that decides to go back comes before or after.
         let passed = self.journal.transact(|state| {
             if state.commit_points.iter().any(|(known, _)| known == path) {

@@ -244,16 +244,14 @@ impl Journal {
             let struck = (first..).zip(&sealed).position(|(nth, record)| (fault.due)(nth, record));
             Some((fault, struck? + 1))
         });
-        let opens = batch.iter().any(|(_, record)| matches!(record.event, Event::WindowOpened(_)));
-        let Some((fault, room)) = due else { return self.commit_records(committer, &sealed, opens) };
+        let Some((fault, room)) = due else { return self.commit_records(committer, &sealed) };
         // Up to the record it strikes at, then, where it is survived, the rest.
-        self.commit_records(committer, &sealed[..room], opens)?;
+        self.commit_records(committer, &sealed[..room])?;
         (fault.strike)();
-        self.commit_records(committer, &sealed[room..], opens)
+        self.commit_records(committer, &sealed[room..])
     }
 
-    /// `opens`: a window's opening is among what is committed now.
-    fn commit_records(&self, committer: &mut Committer, sealed: &[Sealed], opens: bool) -> Result<(), Broken> {
+    fn commit_records(&self, committer: &mut Committer, sealed: &[Sealed]) -> Result<(), Broken> {
         let stored = if self.on_side_log() {
             Err(String::new())
         } else {
@@ -261,7 +259,7 @@ impl Journal {
             self.store.append(&*self.lease, sealed, Some(status)).map_err(|error| explain(&error))
         };
         if let Err(why) = stored {
-            self.commit_aside(committer, sealed, opens, why)?;
+            self.commit_aside(committer, sealed, why)?;
         }
         committer.committed_this_life += sealed.len() as u64;
         Ok(())
@@ -269,15 +267,9 @@ impl Journal {
 
     /// The store failed. While a window that has not passed its commit point is open, going back is recorded in its
     /// side log; otherwise the run stops.
-    fn commit_aside(
-        &self,
-        committer: &mut Committer,
-        sealed: &[Sealed],
-        opens: bool,
-        why: String,
-    ) -> Result<(), Broken> {
+    fn commit_aside(&self, committer: &mut Committer, sealed: &[Sealed], why: String) -> Result<(), Broken> {
         let is_aside = self.on_side_log();
-        if self.with(|state| may_go_aside(state, is_aside, opens))
+        if self.with(|state| may_go_aside(state, is_aside))
             && let Some(side) = &mut committer.side
             && side.append(sealed).is_ok()
         {

@@ -20,9 +20,6 @@ const BEAT: StdDuration = StdDuration::from_millis(50);
 /// A commit that takes longer counts as stuck: the watchdog hears nothing until it is through.
 const STUCK_US: u64 = 500_000;
 
-/// Why a window goes back whose records go beside the store.
-pub(crate) const STORE_HAS_FAILED: &str = "the store has failed";
-
 /// A window whose scope is entered: it opens with the first step.
 pub(crate) struct Opening {
     path: Path,
@@ -185,7 +182,7 @@ impl Shared {
                 self.go_back(path, "its budget cannot be kept otherwise");
             }
             if self.journal.on_side_log() {
-                self.go_back(path, STORE_HAS_FAILED);
+                self.go_back(path, "the store has failed");
             }
             if self.journal.stuck_us() < STUCK_US {
                 deadline = self.deadline_boot_us(path).or(deadline);

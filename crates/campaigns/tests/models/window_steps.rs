@@ -28,14 +28,15 @@ fn flush(state: &mut State, engine: &mut Engine, faults: &Faults) -> bool {
     if engine.buffer.is_empty() {
         return true;
     }
+    // Someone else's turn: it comes to its end first.
+    land(state, engine);
     let believed = belief(state, engine);
     let batch: Vec<Said> = std::mem::take(&mut engine.buffer);
-    let opens = batch.iter().any(|(word, _)| *word == Word::Opened);
     if state.store && !engine.aside {
         state.journal.extend(batch);
         return true;
     }
-    if state.side_prepared && (faults.may_go_aside)(&believed, engine.aside, opens) {
+    if state.side_prepared && (faults.may_go_aside)(&believed, engine.aside) {
         state.aside.extend(batch);
         engine.aside = true;
         return true;
@@ -43,6 +44,22 @@ fn flush(state: &mut State, engine: &mut Engine, faults: &Faults) -> bool {
     // Past its commit point a window needs the store.
     state.needs_person |= believed.open_window().is_some_and(|window| window.committed);
     false
+}
+
+/// The flusher finds that the store has failed, and begins to write beside it.
+pub(super) fn may_begin_aside(state: &State, engine: &Engine, faults: &Faults) -> bool {
+    let nothing_under_way = engine.landing == 0 && !engine.aside && !state.store;
+    let possible = nothing_under_way && !engine.buffer.is_empty() && state.side_prepared;
+    possible && (faults.may_go_aside)(&belief(state, engine), false)
+}
+
+/// What it writes beside the store is durable there.
+pub(super) fn land(state: &mut State, engine: &mut Engine) {
+    if engine.landing > 0 {
+        state.aside.extend(engine.buffer.drain(..engine.landing));
+        engine.landing = 0;
+        engine.aside = true;
+    }
 }
 
 /// Dismisses the watchdog and puts the side log away, unless what stands there is still needed.
@@ -85,7 +102,13 @@ pub(super) fn step(state: &mut State, mut engine: Engine, faults: &Faults) -> Op
                 if !flush(state, &mut engine, faults) {
                     return None;
                 }
-                Place::Act(step, attempt)
+                if engine.aside && !faults.acts_aside {
+                    // Its intent stands where only going back may be recorded.
+                    say(state, &mut engine, Word::NeverBegan(step, attempt));
+                    Place::EndBadly
+                } else {
+                    Place::Act(step, attempt)
+                }
             }
             Decision::Recover(started) => {
                 let attempt = u8::try_from(started.attempt).expect("few attempts");
@@ -110,22 +133,21 @@ pub(super) fn step(state: &mut State, mut engine: Engine, faults: &Faults) -> Op
             if step == Step::Close { Place::Commit } else { Place::EndWell }
         }
         Place::Commit => {
-            if faults.heeds_side_log && engine.aside && going_back(&believed, &scope.path, "why").is_some() {
-                say(state, &mut engine, Word::GoingBack);
-            }
-            let believed = belief(state, &engine);
             let passed = !believed.commit_points.is_empty();
-            if !passed && !(faults.may_commit)(&believed, &scope, &commit_point()) {
+            if engine.aside || !(passed || (faults.may_commit)(&believed, &scope, &commit_point())) {
                 Place::EndBadly
             } else {
                 if !passed {
                     say(state, &mut engine, Word::Committed);
                 }
-                if !flush(state, &mut engine, faults) {
-                    return None;
-                }
-                Place::Body(Step::Move)
+                Place::Passing
             }
+        }
+        Place::Passing => {
+            if !flush(state, &mut engine, faults) {
+                return None;
+            }
+            Place::Body(Step::Move)
         }
         Place::EndWell => {
             if closing(&believed, &scope.path, false, moment(state.time), BOOT).is_some() {

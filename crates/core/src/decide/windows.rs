@@ -56,11 +56,10 @@ pub fn late(state: &RunState, now: Moment, boot_id: &str, store_failed: bool) ->
 }
 
 /// Whether records may go to the side log when the store fails, once they are part of this state: going back needs them,
-/// going forward would need more. Neither does a commit point pass there, nor does a window open there (`opens`): its
-/// watchdog asks the store's journal whether there is a window to take over, and nothing has been done in it yet. What
-/// follows the window's end stands where the end does.
-pub fn may_go_aside(state: &RunState, is_aside: bool, opens: bool) -> bool {
-    state.open_window().map_or(is_aside, |window| !window.committed && !opens)
+/// going forward would need more. A commit point does not pass there either, even where other records have gone there in
+/// the meantime. What follows the window's end stands where the end does.
+pub fn may_go_aside(state: &RunState, is_aside: bool) -> bool {
+    state.open_window().map_or(is_aside, |window| !window.committed)
 }
 
 /// A window that is over its budget says so, and does not go back for it.

@@ -30,13 +30,12 @@ pub(crate) struct Kept {
     pub(crate) appends: Vec<usize>,
     /// Appends fail, storing nothing, once the journal has this many records.
     pub(crate) full_at: Option<usize>,
-    /// A full disk still has the space of a side log.
-    pub(crate) ignore_full_when_preparing: bool,
     /// The inbox cannot be read.
     pub(crate) inbox_fails: bool,
     pub(crate) commit_takes: Duration,
     pub(crate) side: Vec<Sealed>,
     pub(crate) side_room: usize,
+    pub(crate) side_takes: Duration,
     pub(crate) side_prepared: bool,
     /// A fault between the engine and its journal.
     pub(crate) plant: Option<Plant>,
@@ -272,6 +271,10 @@ struct MemSideLog {
 
 impl SideLog for MemSideLog {
     fn append(&mut self, records: &[Sealed]) -> Result<(), StoreError> {
+        let takes = self.store.kept().side_takes;
+        if !takes.is_zero() {
+            std::thread::sleep(takes);
+        }
         let mut kept = self.store.kept();
         if self.world.is_dead(self.life) || kept.side.len() + records.len() > kept.side_room {
             return Err(refused(StoreErrorKind::Unavailable, "the side log is full"));
@@ -295,7 +298,7 @@ impl SideLogs for MemSideLogs {
         if self.world.is_dead(self.life) || kept.side_room == 0 {
             return Err(refused(StoreErrorKind::Unavailable, "no space"));
         }
-        if !kept.ignore_full_when_preparing && kept.full_at.is_some_and(|full_at| kept.records.len() >= full_at) {
+        if kept.full_at.is_some_and(|full_at| kept.records.len() >= full_at) {
             return Err(refused(StoreErrorKind::Unavailable, "the disk is full"));
         }
         assert!(kept.side.is_empty(), "an older side log must have been imported");
