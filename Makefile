@@ -3,7 +3,7 @@
 CARGO ?= cargo
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help build test lint packages demo demo-keep bench crash crash-move clean
+.PHONY: help build test lint sim fuzz packages demo demo-keep bench crash crash-move clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -22,6 +22,26 @@ test: packages ## every test, against real servers and processes
 	$(CARGO) build --workspace --bins --locked
 	PITON_REQUIRE_SERVERS=1 $(CARGO) test --workspace --locked --no-fail-fast
 	PITON_DEMO_BINARIES=target/debug target/debug/xtask crash-move few
+
+SEEDS ?= 1..1001
+TIMES ?= 1
+
+sim: ## random runbooks whose engines die, by seed: SEEDS=FROM..TO, each TIMES=N times
+	PITON_SIM_SEEDS=$(SEEDS) PITON_SIM_TIMES=$(TIMES) $(CARGO) test -p piton-engine --locked --test it random -- --nocapture
+
+SECONDS ?= 600
+FUZZERS ?= journal side_log receipt runbook
+
+# Receipts and journals are longer than libFuzzer expects by itself.
+fuzz: ## each of FUZZERS for SECONDS, with libFuzzer
+	@$(CARGO) +nightly fuzz --version >/dev/null 2>&1 || { echo "make fuzz needs a nightly toolchain and cargo-fuzz:"; \
+		echo "  rustup toolchain install nightly && cargo install cargo-fuzz --locked"; exit 2; }
+	@set -e; for target in $(FUZZERS); do \
+		mkdir -p fuzz/corpus/$$target; \
+		$(CARGO) +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+			-dict=fuzz/dictionaries/$$target.dict -max_len=131072 -timeout=60 -rss_limit_mb=4096 \
+			-max_total_time=$(SECONDS) -print_final_stats=1; \
+	done
 
 crash: packages ## SIGKILL at 300 random instants
 	PITON_KILLS=300 PITON_REQUIRE_SERVERS=1 $(CARGO) test -p piton-cli --release --locked --test kill -- --nocapture

@@ -42,6 +42,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("piton-steps", &["piton-core"][..]),
         ("piton-cli", &["piton-core", "piton-lang", "piton-engine", "piton-steps", "piton-store"][..]),
         ("piton-testkit", &[][..]),
+        ("piton-campaigns", &["piton-core", "piton-lang", "piton-store"][..]),
         ("xtask", &["piton-testkit", "piton-core", "piton-store"][..]),
     ])
 }

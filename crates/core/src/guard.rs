@@ -16,7 +16,6 @@ use crate::window::WindowPhase;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::Arc;
 
 /// Guards of one scope. Each is a thread of the engine while the scope is open.
 pub const MAX_GUARDS: usize = 16;

@@ -6,7 +6,6 @@
 use crate::journal::{Broken, Journal};
 use crate::shared::{EVALUATION_STACK_BYTES, FLUSH_DELAY, Options, Ports, Shared};
 use crate::undo::Mode;
-use crate::windows::only_warns;
 use piton_core::event::{Attach, EngineAttached, Event, Finish, RunEdited, RunStarted, Stored, UndoBegan, UndoReason};
 use piton_core::hold::HoldReason;
 use piton_core::ids::{Actor, EngineId, RunId};
@@ -270,18 +269,8 @@ impl Engine {
         let shared = &*self.shared;
         let now = shared.journal.now();
         let boot_id = shared.ports.clock.boot_id();
-        let late = shared.journal.with(|state| {
-            let window = state.open_window().filter(|window| !window.committed)?;
-            let going_back = matches!(window.phase, piton_core::window::WindowPhase::GoingBack { .. });
-            let over = !only_warns(state, &window.path) && window.until_going_back_us(now, boot_id) == 0;
-            let stopping = state.abort.is_some() || state.undoing.is_some() || state.is_held();
-            let why = if shared.journal.on_side_log() {
-                "its engine died, and the store has failed"
-            } else {
-                "its engine died, and its budget cannot be kept otherwise"
-            };
-            (going_back || over || stopping || shared.journal.on_side_log()).then(|| (window.path.clone(), why))
-        });
+        let store_failed = shared.journal.on_side_log();
+        let late = shared.journal.with(|state| piton_core::decide::windows::late(state, now, boot_id, store_failed));
         if let Some((path, why)) = late {
             shared.go_back(&path, why);
             shared.finish_going_back(&path)?;

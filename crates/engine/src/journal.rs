@@ -8,6 +8,7 @@
 //! commit, whichever comes first doing it for all.
 
 use crate::shared::{Changes, Fault, Observer, Options, Ports};
+use piton_core::decide::windows::may_go_aside;
 use piton_core::event::Event;
 use piton_core::ports::{Clock, Lease, SideLog, Store, StoreError, StoreErrorKind, Vault};
 use piton_core::record::{Moment, Record, Sealed};
@@ -300,9 +301,8 @@ impl Journal {
     /// The store failed. While a window that has not passed its commit point is open, going back is recorded in its
     /// side log; otherwise the run stops.
     fn commit_aside(&self, committer: &mut Committer, sealed: &[Sealed], why: String) -> Result<(), Broken> {
-        let going_back_possible =
-            self.with(|state| state.open_window().is_some_and(|window| !window.committed)) || self.on_side_log();
-        if going_back_possible
+        let is_aside = self.on_side_log();
+        if self.with(|state| may_go_aside(state, is_aside))
             && let Some(side) = &mut committer.side
             && side.append(sealed).is_ok()
         {

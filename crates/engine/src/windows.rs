@@ -1,17 +1,17 @@
 //! Windows: measured critical sections that are never left alone.
 //!
 //! Owns opening (with the first step), the monitor that holds the budget and tells the watchdog that this engine is
-//! alive, and closing or going back. The arithmetic is `core`'s; taking back stands in `undo`.
+//! alive, and closing or going back. The decisions and the arithmetic are `core`'s; taking back stands in `undo`.
 
 use crate::shared::{Shared, lock};
 use crate::undo::Mode;
-use piton_core::event::{Event, UndoReason, WindowClosed, WindowOpened};
-use piton_core::hold::HoldReason;
+use piton_core::decide::windows::{closing, going_back, hold_of, only_warns};
+use piton_core::event::{Event, WindowOpened};
 use piton_core::outcome::{Failure, FailureKind};
 use piton_core::ports::{Cancel, SideLog, StoreError, Unwind, Watchdog};
 use piton_core::scope::{Catcher, OnOver, Scope, ScopeKind};
-use piton_core::window::{Window, WindowPhase};
-use piton_core::{Duration, Path, RunState, Value};
+use piton_core::window::WindowPhase;
+use piton_core::{Duration, Path, Value};
 use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
@@ -201,12 +201,10 @@ impl Shared {
     /// Decides that the window goes back, unless its commit point is passed or it goes back already; ends what runs in
     /// it. The thread that entered the window does the taking back, once all of its branches have ended.
     pub(crate) fn go_back(&self, path: &Path, why: &str) {
-        let decided = self.journal.transact(|state| match state.windows.get(path) {
-            Some(window) if window.phase == WindowPhase::Open && !window.committed => {
-                let generation = window.generation;
-                (vec![Event::WindowGoingBack { path: path.clone(), generation, why: why.to_owned() }], true)
-            }
-            _ => (Vec::new(), false),
+        let decided = self.journal.transact(|state| {
+            let event = going_back(state, path, why);
+            let decided = event.is_some();
+            (event.into_iter().collect(), decided)
         });
         if decided {
             self.ports.side_logs.make_room(&self.run);
@@ -312,43 +310,11 @@ impl Shared {
         let now = self.journal.now();
         let boot_id = self.ports.clock.boot_id().to_owned();
         self.journal.transact(|state| {
-            let Some(window) = state.windows.get(path).filter(|window| window.is_open()) else {
-                return (vec![], false);
-            };
-            if !went_back && window.phase != WindowPhase::Open {
-                return (vec![], false);
-            }
-            let end = if went_back { now } else { window.last_step_end };
-            let (measured_us, same_boot) = window.elapsed_us(end, &boot_id);
-            let closed = WindowClosed {
-                path: path.clone(),
-                generation: window.generation,
-                went_back,
-                measured_us,
-                same_boot,
-                within_budget: measured_us <= window.budget_us(),
-            };
-            // The hold first: a window that has gone back is never seen without what keeps it from being entered again.
-            let hold = if went_back { hold_of(state, window) } else { None };
-            let close = [Event::WindowClosed(closed), Event::ScopeLeft { path: path.clone() }];
-            (hold.into_iter().chain(close).collect(), true)
+            let events = closing(state, path, went_back, now, &boot_id);
+            let closes = events.is_some();
+            (events.unwrap_or_default(), closes)
         })
     }
-}
-
-/// A window that is over its budget says so, and does not go back for it.
-pub(crate) fn only_warns(state: &RunState, window: &Path) -> bool {
-    let kind = state.scopes.get(window).map(|scope| &scope.kind);
-    matches!(kind, Some(ScopeKind::Window { on_over: OnOver::Warn, .. }))
-}
-
-/// The hold of a window that goes back by itself, where nothing catches that and nothing else holds the run.
-fn hold_of(state: &RunState, window: &Window) -> Option<Event> {
-    let stopping = state.abort.is_some()
-        || state.undoing.as_ref().is_some_and(|undoing| !matches!(undoing.reason, UndoReason::Window { .. }));
-    let quiet = window.reopens || stopping || !state.run_holds.is_empty() || state.is_caught(&window.path);
-    let reason = HoldReason::WentBack { window: window.path.name(), why: window.went_back_because.clone() };
-    (!quiet).then_some(Event::RunHeld { reason })
 }
 
 /// Why a window goes back, from how its body ended.

@@ -10,8 +10,9 @@ mod error;
 mod home;
 mod keys;
 mod lock;
-mod side_log;
 
+pub mod fence;
+pub mod side_log;
 pub mod sqlite;
 
 #[cfg(any(test, feature = "conformance"))]

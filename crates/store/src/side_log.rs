@@ -30,7 +30,7 @@ const ROOM_BYTES: u64 = 1024 * 1024;
 
 const FILE: &str = "side.log";
 const ROOM: &str = "side.room";
-const MAGIC: [u8; 16] = *b"piton side log 1";
+pub const MAGIC: [u8; 16] = *b"piton side log 1";
 const FRAME_HEAD_BYTES: u64 = 4 + 32;
 
 /// A prepared side log, open for appending.
@@ -129,19 +129,40 @@ fn read_to_end(path: &Path) -> Result<Option<(Vec<Sealed>, u64)>, StoreError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(from_io("read the side log", path, error)),
     };
+    let (records, end) = parse(&bytes).map_err(|error| match error {
+        Unreadable::Other => {
+            let what = format!("{} is not a side log that this version of Piton can read", path.display());
+            refused(StoreErrorKind::Unreadable, what)
+        }
+        Unreadable::Records(error) => {
+            unreadable(format!("the side log {} holds unknown records", path.display()), error)
+        }
+    })?;
+    Ok(Some((records, end as u64)))
+}
+
+/// Why bytes are no side log.
+#[derive(Debug)]
+pub enum Unreadable {
+    /// Another kind of file, or a newer one.
+    Other,
+    /// A whole frame does not hold records.
+    Records(serde_json::Error),
+}
+
+/// The records in a side log's bytes, and where its last whole frame ends.
+pub fn parse(bytes: &[u8]) -> Result<(Vec<Sealed>, usize), Unreadable> {
     if !bytes.starts_with(&MAGIC) {
-        let what = format!("{} is not a side log that this version of Piton can read", path.display());
-        return Err(refused(StoreErrorKind::Unreadable, what));
+        return Err(Unreadable::Other);
     }
     let mut records = Vec::new();
     let mut at = MAGIC.len();
-    while let Some(payload) = frame_at(&bytes, at) {
-        let some: Vec<Sealed> = serde_json::from_slice(payload)
-            .map_err(|error| unreadable(format!("the side log {} holds unknown records", path.display()), error))?;
+    while let Some(payload) = frame_at(bytes, at) {
+        let some: Vec<Sealed> = serde_json::from_slice(payload).map_err(Unreadable::Records)?;
         records.extend(some);
         at += FRAME_HEAD_BYTES as usize + payload.len();
     }
-    Ok(Some((records, at as u64)))
+    Ok((records, at))
 }
 
 /// Gives back the space kept for going back.

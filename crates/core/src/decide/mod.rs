@@ -3,6 +3,8 @@
 //! Owns the decisions, pure functions of state and request. They know no clock beyond the time they are handed, no
 //! I/O and no threads, so the live run, the replay after a crash and the tests get the same answers.
 
+pub mod windows;
+
 use crate::digest::Digest;
 use crate::event::{Answer, AttemptStarted, How, PersonAnswered, Stored};
 use crate::hold::{Choice, HoldReason};

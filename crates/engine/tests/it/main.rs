@@ -5,12 +5,15 @@
 // A poisoned lock in a fake means that its test has failed already.
 #![allow(clippy::unwrap_used)]
 
+mod aside;
+mod campaign;
 mod commits;
 mod crashes;
 mod guards;
 mod holds;
 mod locks;
 mod people;
+mod planted;
 mod random;
 mod rules;
 mod sim;

@@ -11,6 +11,7 @@
 use super::connection::Writer;
 use super::records::{signed, to_json, unknown, unsigned};
 use crate::error::Fault;
+use crate::fence;
 use crate::lock::RunLock;
 use piton_core::RunId;
 use piton_core::ids::EngineId;
@@ -40,11 +41,10 @@ impl SqliteLease {
         engine: &EngineId,
         known: Option<u64>,
     ) -> Result<Self, StoreError> {
-        // Past the number that a holder before may have had without its being durable.
-        let step = if known.is_some() { 2 } else { 1 };
+        let step = fence::step(known.is_some());
         let raised = writer.write("take the lease of the run", |connection| raise_fence(connection, run, engine, step));
         let fence = match (raised, known) {
-            (Err(error), Some(known)) if error.kind == StoreErrorKind::Unavailable => known + 1,
+            (Err(error), Some(known)) if error.kind == StoreErrorKind::Unavailable => fence::unwritten(known),
             (raised, _) => raised?,
         };
         Ok(Self { writer: writer.clone(), run: run.clone(), fence, _lock: lock })
@@ -72,10 +72,10 @@ impl Drop for SqliteLease {
     }
 }
 
-fn raise_fence(connection: &Connection, run: &RunId, engine: &EngineId, step: i64) -> Result<u64, Fault> {
+fn raise_fence(connection: &Connection, run: &RunId, engine: &EngineId, step: u64) -> Result<u64, Fault> {
     connection
         .prepare_cached("UPDATE runs SET fence = fence + ?3, holder = ?2 WHERE id = ?1 RETURNING fence")?
-        .query_row(params![run.as_str(), to_json(engine)?, step], |row| unsigned(row, 0))
+        .query_row(params![run.as_str(), to_json(engine)?, signed(step)?], |row| unsigned(row, 0))
         .optional()?
         .ok_or_else(|| unknown(run))
 }

@@ -5,6 +5,7 @@
 
 use super::locks;
 use crate::error::{Fault, refused};
+use crate::fence::{self, Admission};
 use piton_core::ports::StoreErrorKind::{Fenced, OutOfOrder, Unreadable};
 use piton_core::ports::{Lease, StoreErrorKind};
 use piton_core::record::{Moment, Sealed, chain};
@@ -38,15 +39,15 @@ pub(crate) fn unknown(run: &RunId) -> Fault {
 /// The run's row, if this lease is still the newest.
 pub(crate) fn fenced_row(connection: &Connection, lease: &dyn Lease) -> Result<RunRow, Fault> {
     let row = run_row(connection, lease.run())?;
-    if row.fence == lease.fence() {
-        return Ok(row);
-    }
-    if row.fence + 1 == lease.fence() {
-        // Taken while the store could not be written (see `lease`): nobody has had this number but under the run's lock.
-        connection
-            .prepare_cached("UPDATE runs SET fence = ?2 WHERE number = ?1")?
-            .execute(params![row.number, signed(lease.fence())?])?;
-        return Ok(RunRow { fence: lease.fence(), ..row });
+    match fence::admit(row.fence, lease.fence()) {
+        Admission::Newest => return Ok(row),
+        Admission::Raises => {
+            connection
+                .prepare_cached("UPDATE runs SET fence = ?2 WHERE number = ?1")?
+                .execute(params![row.number, signed(lease.fence())?])?;
+            return Ok(RunRow { fence: lease.fence(), ..row });
+        }
+        Admission::Fenced => {}
     }
     let what = format!(
         "another engine has taken over run {}: its lease has the number {}, this engine's {}",

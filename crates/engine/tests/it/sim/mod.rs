@@ -5,6 +5,7 @@
 mod clock;
 mod crash;
 mod executor;
+mod plant;
 mod ports;
 mod program;
 mod run;
@@ -13,6 +14,7 @@ mod store;
 mod world;
 
 pub(crate) use crash::{at_every_moment, at_every_moment_and, at_some_moments};
+pub(crate) use plant::{Plant, performed};
 pub(crate) use program::{Book, Ctx, Result, guard, is_ok, judged};
 pub(crate) use run::{Sim, actor, path, value};
 pub(crate) use script::{http, noop, query, sh, sh_with, sql, sql_once, write_file};

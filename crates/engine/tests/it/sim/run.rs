@@ -359,9 +359,14 @@ impl Sim {
         assert!(wrong.is_empty(), "{wrong:#?}\n{}", self.story());
     }
 
-    /// Neither did they, and the journal is one that a sound engine can have written.
+    /// Neither did they, and the journal is sound.
     pub(crate) fn check(&self) {
         self.check_fakes();
+        self.check_journal();
+    }
+
+    /// The journal is one that a sound engine can have written: the receipt's rules.
+    pub(crate) fn check_journal(&self) {
         let records = self.store.kept().records.clone();
         let statement = Statement::from_journal(&records).unwrap_or_else(|error| panic!("{error}\n{}", self.story()));
         let bytes = Value::Bytes(statement.to_json().expect("it serialises"));

@@ -3,6 +3,7 @@
 //! Owns refusing what a real store refuses (an old lease, a gap, a broken chain), failing on demand, and dying with the
 //! engine: when the world kills a life in the middle of an append, what came before stays and nothing later is stored.
 
+use super::plant::Plant;
 use super::world::{Who, World};
 use piton_core::event::Event;
 use piton_core::hold::Decision;
@@ -12,7 +13,7 @@ use piton_core::ports::{
     InboxEntry, InboxMessage, Lease, LeaseOutcome, NewRun, RunSummary, SideLog, SideLogs, Store, StoreError,
     StoreErrorKind,
 };
-use piton_core::record::{Record, Sealed};
+use piton_core::record::{Chain, Sealed};
 use piton_core::{Digest, Path, RunId, RunState};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,7 +36,10 @@ pub(crate) struct Kept {
     pub(crate) commit_takes: Duration,
     pub(crate) side: Vec<Sealed>,
     pub(crate) side_room: usize,
+    pub(crate) side_takes: Duration,
     pub(crate) side_prepared: bool,
+    /// A fault between the engine and its journal.
+    pub(crate) plant: Option<Plant>,
 }
 
 pub(crate) struct MemStore {
@@ -67,6 +71,24 @@ impl Drop for MemLease {
         if kept.fence == self.fence {
             kept.held = false;
         }
+    }
+}
+
+impl Kept {
+    fn chain(&self) -> Chain {
+        let head = self.records.last().map_or(Digest::ZERO, |last| last.hash);
+        Chain { seq: self.records.len() as u64, head }
+    }
+
+    /// One that does not follow is a mistake of the engine's. Gives the scopes whose locks end with it.
+    fn keep(&mut self, sealed: Sealed) -> Result<Vec<Path>, StoreError> {
+        let record = self.chain().open(&sealed);
+        let record = record.map_err(|error| refused(StoreErrorKind::OutOfOrder, &error.to_string()))?;
+        let ended = piton_core::lock::released(&self.state, &record.event);
+        self.state.apply(&record);
+        self.events.push(record.event);
+        self.records.push(sealed);
+        Ok(ended)
     }
 }
 
@@ -162,21 +184,6 @@ impl MemStore {
     pub(crate) fn count(&self, is: impl Fn(&Event) -> bool) -> usize {
         self.kept().events.iter().filter(|event| is(event)).count()
     }
-
-    fn follows(kept: &Kept, records: &[Sealed], fence: u64) -> Result<Vec<Record>, StoreError> {
-        let mut head = kept.records.last().map_or(Digest::ZERO, |last| last.hash);
-        let mut opened = Vec::new();
-        for (expected, sealed) in (kept.records.len() as u64 + 1..).zip(records) {
-            let record = sealed.open(head, expected);
-            let record = record.map_err(|error| refused(StoreErrorKind::OutOfOrder, &error.to_string()))?;
-            if sealed.fence > fence {
-                return Err(refused(StoreErrorKind::OutOfOrder, "a record claims a later lease"));
-            }
-            head = record.hash;
-            opened.push(record);
-        }
-        Ok(opened)
-    }
 }
 
 impl Store for MemStore {
@@ -198,7 +205,9 @@ impl Store for MemStore {
         after_seq: u64,
         see: &mut dyn FnMut(Sealed) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let records = self.kept().records.clone();
+        let kept = self.kept();
+        let records = kept.plant.as_ref().map_or_else(|| kept.records.clone(), |plant| plant.as_read(&kept.records));
+        drop(kept);
         let _ = records.into_iter().filter(|record| record.seq > after_seq).try_for_each(see);
         Ok(())
     }
@@ -228,28 +237,30 @@ impl Store for MemStore {
         if self.world.is_dead(life) {
             return Err(refused(StoreErrorKind::Unavailable, "this engine is dead"));
         }
-        if kept.fence != lease.fence() {
+        if kept.fence != lease.fence() && !kept.plant.as_ref().is_some_and(|plant| plant.ignores_fence) {
             return Err(refused(StoreErrorKind::Fenced, "another engine has taken over"));
         }
         if kept.full_at.is_some_and(|full_at| kept.records.len() + records.len() > full_at) {
             return Err(refused(StoreErrorKind::Unavailable, "the disk is full"));
         }
-        let opened = Self::follows(&kept, records, lease.fence())?;
+        if kept.plant.is_none() && records.iter().any(|sealed| sealed.fence > lease.fence()) {
+            return Err(refused(StoreErrorKind::OutOfOrder, "a record claims a later lease"));
+        }
         kept.appends.push(records.len());
-        for (sealed, record) in records.iter().zip(opened) {
+        for sealed in records {
             // The moment of a record is its becoming durable: one more is stored than the engine lives to see.
             if !self.world.moment(life) {
                 return Err(refused(StoreErrorKind::Unavailable, "this engine has died"));
             }
-            kept.records.push(sealed.clone());
-            // With the record that ends them, as in one transaction.
-            let ended = piton_core::lock::released(&kept.state, &record.event);
-            if let Some(strange) = ended.iter().find(|path| !released.contains(path)) {
-                self.world.break_rule(format!("a lock is not given up with the record that ends it: {strange}"));
+            let written = kept.plant.as_ref().map(|plant| plant.as_written(&kept.records, sealed));
+            for sealed in written.unwrap_or_else(|| vec![sealed.clone()]) {
+                // With the record that ends them, as in one transaction.
+                let ended = kept.keep(sealed)?;
+                if let Some(strange) = ended.iter().find(|path| !released.contains(path)) {
+                    self.world.break_rule(format!("a lock is not given up with the record that ends it: {strange}"));
+                }
+                self.release(lease.run(), &ended);
             }
-            self.release(lease.run(), &ended);
-            kept.state.apply(&record);
-            kept.events.push(record.event);
         }
         if self.world.is_dead(life) {
             return Err(refused(StoreErrorKind::Unavailable, "this engine has died"));
@@ -338,6 +349,10 @@ struct MemSideLog {
 
 impl SideLog for MemSideLog {
     fn append(&mut self, records: &[Sealed]) -> Result<(), StoreError> {
+        let takes = self.store.kept().side_takes;
+        if !takes.is_zero() {
+            std::thread::sleep(takes);
+        }
         let mut kept = self.store.kept();
         if self.world.is_dead(self.life) || kept.side.len() + records.len() > kept.side_room {
             return Err(refused(StoreErrorKind::Unavailable, "the side log is full"));

@@ -1,0 +1,5 @@
+//! Feeds `journal`, which says what must hold.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| piton_campaigns::journal(bytes));
