@@ -150,7 +150,7 @@ fn functions(text: &str) -> Vec<(usize, usize)> {
         let indent = line.len() - code.len();
         let words: Vec<&str> = code.split(' ').take(5).collect();
         let starts = words.contains(&"fn") && !code.starts_with("//") && !code.starts_with('"');
-        if !starts || code.ends_with(';') {
+        if !starts || code.ends_with([';', '}']) {
             continue;
         }
         let end = format!("{}}}", " ".repeat(indent));
