@@ -17,6 +17,7 @@ pub mod value;
 // What a step is and what comes of it.
 pub mod action;
 pub mod outcome;
+pub mod progress;
 pub mod request;
 pub mod scope;
 

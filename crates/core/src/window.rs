@@ -77,8 +77,12 @@ impl Window {
 
     /// Microseconds left until it must start going back to be done within its budget; zero: now.
     pub fn until_going_back_us(&self, now: Moment, boot_id: &str) -> u64 {
-        let limit = (self.budget.as_ms().saturating_sub(self.reserve.as_ms())).saturating_mul(1000);
-        limit.saturating_sub(self.elapsed_us(now, boot_id).0)
+        self.limit_us().saturating_sub(self.elapsed_us(now, boot_id).0)
+    }
+
+    /// The budget without the reserve.
+    pub fn limit_us(&self) -> u64 {
+        (self.budget.as_ms().saturating_sub(self.reserve.as_ms())).saturating_mul(1000)
     }
 
     pub fn budget_us(&self) -> u64 {

@@ -10,6 +10,7 @@ use piton_core::event::{Attach, EngineAttached, Event, Finish, RunEdited, RunSta
 use piton_core::hold::HoldReason;
 use piton_core::ids::{Actor, EngineId, RunId};
 use piton_core::ports::{Cancel, Lease, Program, SideLog, StoreError, StoreErrorKind, Unwind};
+use piton_core::progress::Said;
 use piton_core::record::{Chain, Sealed};
 use piton_core::state::Phase;
 use piton_core::{Path, RunState, Value};
@@ -78,15 +79,15 @@ impl Control {
         self.shared.journal.with(look)
     }
 
-    /// The last line that a running step has printed.
-    pub fn last_line(&self, path: &Path) -> Option<String> {
+    /// What a running step has printed last.
+    pub fn said(&self, path: &Path) -> Option<Said> {
         let started = self.shared.journal.with(|state| match &state.steps.get(path)?.phase {
             Phase::Running(started) => Some(started.clone()),
             _ => None,
         })?;
         let purpose = piton_core::ports::Purpose::Act;
         let context = self.shared.context(path, started.generation, started.attempt, purpose);
-        self.shared.ports.executor.last_line(&context)
+        self.shared.ports.executor.said(&context)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{http, plain, query, sql};
 use piton_core::event::Handle;
 use piton_core::outcome::{Failure, Outcome};
 use piton_core::ports::{ActionFailed, AttemptContext, Cancel, Clock, Executor, Prepared, Remains};
+use piton_core::progress::Said;
 use piton_core::{Action, Duration};
 use std::sync::Arc;
 
@@ -87,8 +88,9 @@ impl Executor for Executors {
         masking::remains(remains, &self.vault)
     }
 
-    fn last_line(&self, context: &AttemptContext) -> Option<String> {
-        self.processes.last_line(context).map(|line| masking::text(line, &self.vault))
+    fn said(&self, context: &AttemptContext) -> Option<Said> {
+        let said = self.processes.said(context)?;
+        Some(Said { line: said.line.map(|line| masking::text(line, &self.vault)), ..said })
     }
 }
 

@@ -6,6 +6,7 @@ mod process_support;
 
 use piton_core::outcome::FailureKind;
 use piton_core::ports::{Cancel, Purpose};
+use piton_core::progress::{Progress, Said};
 use piton_core::{Digest, Duration, Text};
 use process_support::*;
 use std::fs;
@@ -329,10 +330,11 @@ fn a_write_that_was_begun_is_not_begun_again_under_its_number() {
 }
 
 #[test]
-fn the_last_line_is_there_while_the_command_runs() {
+fn what_a_command_says_is_there_while_it_runs() {
     let world = World::new();
     let cancel = Cancel::new();
-    let mut process = sh("printf '10 %%\\r20 %%\\nsaid %s\\npart' \"$T\"; sleep 1000");
+    let mut process =
+        sh("printf '10 %%\\r20 %%\\nsaid %s\\npart' \"$T\"; echo piton:progress 3/4 rows >&2; sleep 1000");
     process.env.insert("T".into(), secret("t", "hunter2hunter2"));
     let ready = world.prepare(&process, &world.context(1));
     let waiter = std::thread::spawn({
@@ -340,7 +342,9 @@ fn the_last_line_is_there_while_the_command_runs() {
         move || ready.perform(&cancel)
     });
     let context = world.context(1);
-    until("the line", || world.processes.last_line(&context).as_deref() == Some("said «secret t»"));
+    let progress = Progress { done: 3, total: Some(4), unit: "rows".into() };
+    let expected = Said { line: Some("said «secret t»".into()), progress: Some(progress) };
+    until("what it says", || world.processes.said(&context).as_ref() == Some(&expected));
     cancel.fire("seen");
     assert!(waiter.join().unwrap().is_err());
 }

@@ -6,17 +6,16 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::print;
 use crate::ui::Screen;
-use crate::ui::text::tail;
 use crate::wire::Wire;
 use piton_core::RunState;
 use piton_core::event::Handle;
 use piton_core::ids::RunId;
 use piton_core::ports::Store as _;
+use piton_core::progress::Said;
 use piton_core::record::{Chain, Record};
 use piton_core::state::Status;
 use piton_engine::Observer as _;
-use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
+use piton_steps::process;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -29,9 +28,6 @@ const LOOK_FOR_ENGINE: Duration = Duration::from_millis(250);
 const WITHOUT_ENGINE: Duration = Duration::from_millis(1500);
 /// Records handed on at once.
 const BATCH: usize = 1000;
-/// Bytes of an output looked at for its last line.
-const TAIL_BYTES: u64 = 8 * 1024;
-const LAST_LINE_COLUMNS: usize = 300;
 
 /// Reads a journal piece by piece, each record checked against the one before.
 pub(crate) struct Reader<'a> {
@@ -81,7 +77,7 @@ impl<'a> Reader<'a> {
 pub(crate) fn follow(wire: &Wire, run: &RunId, json: bool) -> Result<Exit, CliError> {
     let screen = Screen::foreground(json);
     let run_dir = wire.store.run_dir(run);
-    screen.follow_lines(move |_, handle| last_line(&run_dir, handle));
+    screen.listen(move |_, handle| said(&run_dir, handle));
     let shown = until_stopped(wire, run, |records| {
         screen.durable(records);
         screen.with_story(|story| story.state.status())
@@ -125,15 +121,8 @@ pub(crate) fn until_stopped(
     }
 }
 
-/// The last line that a supervised command has printed, from its output's file.
-fn last_line(run_dir: &Path, handle: Option<&Handle>) -> Option<String> {
+/// What a supervised command has said, from its outputs' files.
+fn said(run_dir: &Path, handle: Option<&Handle>) -> Option<Said> {
     let Some(Handle::Supervisor { dir }) = handle else { return None };
-    ["out", "err"].iter().find_map(|name| {
-        let mut file = File::open(run_dir.join(dir).join(name)).ok()?;
-        let length = file.metadata().ok()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES))).ok()?;
-        let mut bytes = Vec::new();
-        file.take(TAIL_BYTES).read_to_end(&mut bytes).ok()?;
-        tail(&String::from_utf8_lossy(&bytes), 1, LAST_LINE_COLUMNS).pop()
-    })
+    process::said(&run_dir.join(dir))
 }

@@ -42,7 +42,7 @@ pub(crate) fn run(args: ShowArgs) -> Result<Exit, CliError> {
         colors: print::colors(),
         now: wire.clock.now(),
         boot_id: wire.clock.boot_id(),
-        last_line: &|_| None,
+        told: &|_| Vec::new(),
     };
     let lines = checklist::frame(&story, &canvas);
     let tree: Vec<&str> = lines.iter().skip(1).map(String::as_str).collect();

@@ -5,17 +5,19 @@
 //! the time and the size give the frame. Never prints and never moves the cursor.
 
 use super::model::{Mark, Node, Tree};
+use super::pace;
 use super::story::Story;
 use super::text::{bar, clip, count, pad, printable, took, width};
 use piton_core::Path;
 use piton_core::record::Moment;
 use piton_core::state::Phase;
-use piton_core::window::WindowPhase;
+use piton_core::window::{Window, WindowPhase};
 
 /// Columns of a window's bar.
 const BAR_COLUMNS: usize = 20;
 /// Columns of the names, at most; in a narrow terminal two fifths, so that there is room for what is said of them.
 const MAX_NAME_COLUMNS: usize = 44;
+const MIN_NAME_COLUMNS: usize = 8;
 /// Finished children of an unfinished scope shown one by one; tried from the first to the last until the frame fits.
 const KEEP: [usize; 4] = [40, 8, 2, 0];
 
@@ -26,8 +28,8 @@ pub(crate) struct Canvas<'a> {
     pub(crate) colors: bool,
     pub(crate) now: Moment,
     pub(crate) boot_id: &'a str,
-    /// The last line a running step has printed.
-    pub(crate) last_line: &'a dyn Fn(&Path) -> Option<String>,
+    /// What a running step says of itself, from all of it to the least.
+    pub(crate) told: &'a dyn Fn(&Path) -> Vec<String>,
 }
 
 #[derive(Clone, Copy)]
@@ -47,7 +49,9 @@ struct Row {
     name: String,
     count: String,
     time: String,
-    detail: String,
+    /// What is said of it; the first that there is room for.
+    detail: Vec<String>,
+    said_in: Paint,
 }
 
 /// The lines of a frame, each no wider than the terminal.
@@ -64,7 +68,8 @@ pub(crate) fn frame(story: &Story, canvas: &Canvas<'_>) -> Vec<String> {
     }
     let hidden = rows.len().saturating_sub(room);
     let names = rows.iter().map(|row| 2 * row.depth + width(&row.name)).max().unwrap_or(0);
-    let names = names.min(MAX_NAME_COLUMNS).min(canvas.columns * 2 / 5);
+    let deepest = rows.iter().map(|row| 2 * row.depth).max().unwrap_or(0);
+    let names = names.min(MAX_NAME_COLUMNS).min(canvas.columns * 2 / 5).max(deepest + MIN_NAME_COLUMNS);
     let mut lines = vec![header(story, &tree, canvas)];
     if hidden > 0 {
         // What runs now stands at the end.
@@ -130,10 +135,13 @@ impl Draft<'_> {
             _ if node.mark == Mark::Done => count(tally.done, "step"),
             _ => String::new(),
         };
-        let mut detail = if node.is_window() { self.window(node) } else { String::new() };
+        let mut detail = if node.is_window() { self.window(node) } else { Vec::new() };
         let time = if detail.is_empty() { took(node.took_us) } else { String::new() };
+        if let (Some((left, total)), Mark::Running) = (node.branches, node.mark) {
+            detail = pace::of_branches(left, total, node.took_us);
+        }
         if tally.failed > 0 && detail.is_empty() {
-            detail = format!("{} failed and caught", tally.failed);
+            detail = vec![format!("{} failed and caught", tally.failed)];
         }
         Row {
             depth,
@@ -143,17 +151,31 @@ impl Draft<'_> {
             count: counted,
             time,
             detail,
+            said_in: self.budget_paint(node),
+        }
+    }
+
+    /// An open window is what everybody looks at, all the more when it is late.
+    fn budget_paint(&self, node: &Node<'_>) -> Paint {
+        let open = |window: &&Window| !matches!(window.phase, WindowPhase::Closed { .. });
+        let Some(window) = self.story.state.windows.get(&node.path).filter(open) else { return Paint::Dim };
+        let (elapsed_us, _) = window.elapsed_us(self.canvas.now, self.canvas.boot_id);
+        match elapsed_us {
+            late if late > window.budget_us() => Paint::Red,
+            _ if window.committed => Paint::Plain,
+            near if near > window.limit_us() => Paint::Yellow,
+            _ => Paint::Plain,
         }
     }
 
     /// The budget as a bar, while the window is open.
-    fn window(&self, node: &Node<'_>) -> String {
-        let Some(window) = self.story.state.windows.get(&node.path) else { return String::new() };
+    fn window(&self, node: &Node<'_>) -> Vec<String> {
+        let Some(window) = self.story.state.windows.get(&node.path) else { return Vec::new() };
         match &window.phase {
             WindowPhase::Closed { measured_us, within_budget, went_back } => {
                 let over = if *within_budget { "" } else { ", OVER ITS BUDGET" };
                 let went = if *went_back { "went back after " } else { "" };
-                format!("{went}{} of {}{over}", took(*measured_us), window.budget)
+                vec![format!("{went}{} of {}{over}", took(*measured_us), window.budget)]
             }
             open => {
                 let (elapsed_us, _) = window.elapsed_us(self.canvas.now, self.canvas.boot_id);
@@ -163,7 +185,8 @@ impl Draft<'_> {
                     _ if window.committed => "   past its commit point".to_owned(),
                     _ => String::new(),
                 };
-                format!("{bar} {} of {}{why}", took(elapsed_us), window.budget)
+                let used = format!("{} of {}{why}", took(elapsed_us), window.budget);
+                vec![format!("{bar} {used}"), used]
             }
         }
     }
@@ -172,9 +195,7 @@ impl Draft<'_> {
         let told = self.story.step(&node.path);
         let failed = told.failed().map(|failed| failed.failure.message.clone()).unwrap_or_default();
         let detail = match (node.mark, node.step.map(|step| &step.phase)) {
-            (Mark::Running | Mark::Undoing, _) => (self.canvas.last_line)(&node.path)
-                .or_else(|| told.does.as_deref().map(str::to_owned))
-                .unwrap_or_default(),
+            (Mark::Running | Mark::Undoing, _) => told.does.as_deref().unwrap_or_default().to_owned(),
             (Mark::Retrying, _) => format!("tries again; {failed}"),
             (Mark::Held, Some(Phase::Held(reason))) => reason.to_string(),
             (Mark::Failed | Mark::Held, _) => failed,
@@ -185,6 +206,14 @@ impl Draft<'_> {
             }
             _ => String::new(),
         };
+        let mut details = if matches!(node.mark, Mark::Running | Mark::Undoing) {
+            (self.canvas.told)(&node.path)
+        } else {
+            Vec::new()
+        };
+        if details.is_empty() {
+            details.push(detail);
+        }
         Row {
             depth,
             symbol: node.mark.symbol(),
@@ -192,7 +221,9 @@ impl Draft<'_> {
             name: node.name.clone(),
             count: String::new(),
             time: took(node.took_us),
-            detail: printable(detail.lines().next().unwrap_or_default()),
+            detail: details.iter().map(|detail| printable(detail.lines().next().unwrap_or_default())).collect(),
+            // What a person should read stands out.
+            said_in: if matches!(node.mark, Mark::Waiting | Mark::Held) { Paint::Plain } else { Paint::Dim },
         }
     }
 
@@ -212,23 +243,28 @@ impl Row {
             name: String::new(),
             count: String::new(),
             time: String::new(),
-            detail: String::new(),
+            detail: Vec::new(),
+            said_in: Paint::Dim,
         }
     }
 
     fn draw(&self, names: usize, canvas: &Canvas<'_>) -> String {
         let indent = "  ".repeat(self.depth);
-        let name = pad(&self.name, names.saturating_sub(indent.len()).max(8));
+        let name = pad(&self.name, names.saturating_sub(indent.len()));
         let text = format!(" {indent}{} {name}  {:>9}  {:>6}", self.symbol, self.count, self.time);
         let room = canvas.columns.saturating_sub(1);
         let text = clip(&text, room);
         let rest = room.saturating_sub(width(&text) + 2);
-        let detail = if self.detail.is_empty() || rest < 8 { String::new() } else { clip(&self.detail, rest) };
+        let fits = self.detail.iter().find(|detail| width(detail) <= rest).or(self.detail.last());
+        let detail = fits.filter(|_| rest >= 8).map_or(String::new(), |detail| clip(detail, rest));
         let gap = if detail.is_empty() { "" } else { "  " };
         if !canvas.colors {
             return format!("{text}{gap}{detail}").trim_end().to_owned();
         }
-        let detail = if detail.is_empty() { detail } else { format!("\x1b[2m{detail}\x1b[0m") };
+        let detail = match self.said_in.code() {
+            Some(code) if !detail.is_empty() => format!("\x1b[{code}m{detail}\x1b[0m"),
+            _ => detail,
+        };
         match self.paint.code() {
             Some(code) => {
                 let (before, after) = text.split_once(self.symbol).unwrap_or(("", &text));

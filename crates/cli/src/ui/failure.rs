@@ -13,7 +13,7 @@ use piton_core::outcome::FailureKind;
 use piton_core::request::Ask;
 use piton_core::state::{Phase, Status, Step};
 use piton_core::window::WindowPhase;
-use piton_core::{Outcome, Path};
+use piton_core::{Outcome, Path, RunState};
 
 /// Held steps, and questions, shown in full; of the others only how many.
 const MAX_SHOWN: usize = 5;
@@ -21,6 +21,9 @@ const MAX_SHOWN: usize = 5;
 const TAIL_LINES: usize = 8;
 /// Columns of one such line.
 const TAIL_COLUMNS: usize = 160;
+
+/// Columns of a narrow terminal.
+const COLUMNS: usize = 79;
 
 /// A command to paste, and what it does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,7 +143,10 @@ fn held(story: &Story, run: &str) -> String {
     if told > 1 {
         offers.push(offer(format!("piton resume {run} --retry"), "try everything again that failed"));
     } else if told == 0 {
-        offers.extend(run_offers(&state.run_holds, run));
+        offers.extend(run_offers(state, &state.run_holds, run));
+    }
+    if !steps.is_empty() {
+        offers.extend(edited(state, run));
     }
     offers.extend(ways_out(run));
     push_offers(&mut text, if told == 0 { "next" } else { "or" }, &offers);
@@ -284,20 +290,24 @@ fn blamed<'a>(story: &'a Story, window: &str) -> Option<(&'a Path, &'a Step)> {
         .map(|(_, path, step)| (path, step))
 }
 
+/// For where the runbook itself is what is wrong.
+fn edited(state: &RunState, run: &str) -> Option<Offer> {
+    let file = shell_word(&state.runbook()?.file);
+    Some(offer(format!("piton resume {run} --edited {file}"), "go on with the runbook as you mended it"))
+}
+
 /// The commands that end holds of the run itself.
-pub(crate) fn run_offers(holds: &[HoldReason], run: &str) -> Vec<Offer> {
-    let retry = |does| offer(format!("piton resume {run} --retry"), does);
-    let edited = || {
-        offered("--edited")
-            .then(|| offer(format!("piton resume {run} --edited FILE"), "go on with the runbook as you fixed it"))
+pub(crate) fn run_offers(state: &RunState, holds: &[HoldReason], run: &str) -> Vec<Offer> {
+    let retry = |does| Some(offer(format!("piton resume {run} --retry"), does));
+    let (on, mended) = match holds.last() {
+        Some(HoldReason::Paused { .. }) => (Some(offer(format!("piton resume {run}"), "go on")), false),
+        Some(HoldReason::WentBack { .. }) => (retry("enter the window again"), true),
+        Some(HoldReason::Program { .. }) => (None, true),
+        Some(HoldReason::Failed { .. }) => (retry("try again"), true),
+        Some(_) => (retry("try again"), false),
+        None => (None, false),
     };
-    match holds.last() {
-        Some(HoldReason::Paused { .. }) => vec![offer(format!("piton resume {run}"), "go on")],
-        Some(HoldReason::WentBack { .. }) => vec![retry("enter the window again")],
-        Some(HoldReason::Program { .. }) => edited().into_iter().collect(),
-        Some(_) => vec![retry("try again")],
-        None => Vec::new(),
-    }
+    on.into_iter().chain(mended.then(|| edited(state, run)).flatten()).collect()
 }
 
 fn waiting(story: &Story, run: &str) -> String {
@@ -397,11 +407,17 @@ fn push_field(out: &mut String, name: &str, text: &str) {
     }
 }
 
-/// What each does first, so that the command is the rest of the line.
+/// What each does first, so that the command is the rest of the line; one that does not fit there stands below, whole.
 fn push_offers(out: &mut String, name: &str, offers: &[Offer]) {
-    let widest = offers.iter().map(|offer| super::text::width(offer.does)).max().unwrap_or(0);
-    for (index, Offer { command, does }) in offers.iter().enumerate() {
-        let does = super::text::pad(does, widest);
-        out.push_str(&format!("  {:<9} {does}   {command}\n", if index == 0 { name } else { "" }));
+    let wide = |offer: &Offer| super::text::width(offer.does);
+    let fits = |offer: &Offer, does: usize| 12 + does + 3 + super::text::width(&offer.command) <= COLUMNS;
+    let widest = offers.iter().filter(|offer| fits(offer, wide(offer))).map(wide).max().unwrap_or(0);
+    for (index, offer) in offers.iter().enumerate() {
+        let name = if index == 0 { name } else { "" };
+        let Offer { command, does } = offer;
+        match fits(offer, widest.max(wide(offer))) {
+            true => out.push_str(&format!("  {name:<9} {}   {command}\n", super::text::pad(does, widest))),
+            false => out.push_str(&format!("  {name:<9} {does}\n  {:<9}   {command}\n", "")),
+        }
     }
 }

@@ -13,6 +13,7 @@ pub(crate) mod checklist;
 pub(crate) mod edit;
 pub(crate) mod failure;
 pub(crate) mod json;
+pub(crate) mod pace;
 pub(crate) mod plain;
 pub(crate) mod plan;
 pub(crate) mod report;

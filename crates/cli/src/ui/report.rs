@@ -282,7 +282,7 @@ fn holds(story: &Story, run: &str) -> Vec<HoldReport> {
         text: reason.to_string(),
         site: None,
         choices: reason.choices(),
-        commands: commands(failure::run_offers(std::slice::from_ref(reason), run)),
+        commands: commands(failure::run_offers(state, std::slice::from_ref(reason), run)),
         reason: reason.clone(),
     });
     let of_others = state.other_holds.iter().map(|(path, reason)| HoldReport {

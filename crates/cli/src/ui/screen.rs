@@ -5,6 +5,7 @@
 //! for `less`.
 
 use super::checklist::{self, Canvas};
+use super::pace::{self, Pace};
 use super::story::Story;
 use super::{failure, json, plain};
 use crate::print;
@@ -13,6 +14,7 @@ use piton_core::Path;
 use piton_core::event::Handle;
 use piton_core::ids::RunId;
 use piton_core::ports::Clock as _;
+use piton_core::progress::Said;
 use piton_core::record::Record;
 use piton_core::state::Phase;
 use piton_engine::{Control, End, Observer};
@@ -25,8 +27,8 @@ use std::time::{Duration, Instant};
 const MAX_LINES: usize = 100_000;
 /// The checklist is redrawn this often while something runs.
 const REDRAW: Duration = Duration::from_millis(100);
-/// Running steps whose last line is looked for: more than a terminal has rows.
-const MAX_LAST_LINES: usize = 100;
+/// Running steps that are listened to: more than a terminal has rows.
+const MAX_LISTENED: usize = 100;
 /// Of the time, at most one part in this many goes into drawing.
 const DRAW_SHARE: u32 = 10;
 
@@ -38,8 +40,8 @@ enum Mode {
     Checklist,
 }
 
-/// Finds the last line that a running step has printed; given its path and how its attempt is found.
-type LastLine = Box<dyn Fn(&Path, Option<&Handle>) -> Option<String> + Send + Sync>;
+/// Finds what a running step says; given its path and how its attempt is found.
+type Listen = Box<dyn Fn(&Path, Option<&Handle>) -> Option<Said> + Send + Sync>;
 
 pub(crate) struct Screen {
     mode: Mode,
@@ -51,7 +53,7 @@ pub(crate) struct Screen {
 struct Shared {
     inner: Mutex<Inner>,
     changed: Condvar,
-    last_line: Mutex<Option<LastLine>>,
+    listen: Mutex<Option<Listen>>,
 }
 
 #[derive(Default)]
@@ -110,15 +112,12 @@ impl Screen {
         if self.mode == Mode::Silent {
             return;
         }
-        self.follow_lines(move |path, _| control.last_line(path));
+        self.listen(move |path, _| control.said(path));
     }
 
-    /// How to find the last line that a running step has printed.
-    pub(crate) fn follow_lines(
-        &self,
-        last_line: impl Fn(&Path, Option<&Handle>) -> Option<String> + Send + Sync + 'static,
-    ) {
-        *self.shared.last_line.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(last_line));
+    /// How to find what a running step says.
+    pub(crate) fn listen(&self, listen: impl Fn(&Path, Option<&Handle>) -> Option<Said> + Send + Sync + 'static) {
+        *self.shared.listen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(listen));
     }
 
     /// Ctrl-C, once.
@@ -162,7 +161,7 @@ impl Screen {
             let _ = painter.join();
         }
         // It knows the engine, which knows this screen: neither would ever end, nor the engine's lease.
-        self.shared.last_line.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.shared.listen.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     pub(crate) fn with_story<R>(&self, look: impl FnOnce(&Story) -> R) -> R {
@@ -261,13 +260,13 @@ fn paint_lines(shared: &Shared) {
 
 fn paint_checklist(shared: &Shared) {
     let clock = SystemClock::new();
-    let mut drawn = 0;
+    let (mut drawn, mut pace) = (0, Pace::default());
     loop {
         let started = Instant::now();
         let inner = shared.lock();
         let ended = inner.ended;
         drop(inner);
-        paint_frame(shared, &clock, &mut drawn);
+        paint_frame(shared, &clock, &mut pace, &mut drawn);
         if ended {
             return;
         }
@@ -281,17 +280,18 @@ fn paint_checklist(shared: &Shared) {
 }
 
 /// Draws over the frame before. Lines are not wrapped while drawing, so a frame has as many rows as lines.
-fn paint_frame(shared: &Shared, clock: &SystemClock, drawn: &mut usize) {
-    let last_lines = last_lines(shared);
+fn paint_frame(shared: &Shared, clock: &SystemClock, pace: &mut Pace, drawn: &mut usize) {
+    let now = clock.now();
+    let told = pace.look(heard(shared), now.boot_us);
     let mut inner = shared.lock();
     let notes = take_lines(&mut inner);
     let canvas = Canvas {
         columns: print::columns().unwrap_or(80),
         rows: print::rows().unwrap_or(24),
         colors: print::colors(),
-        now: clock.now(),
+        now,
         boot_id: clock.boot_id(),
-        last_line: &|path| last_lines.get(path).cloned(),
+        told: &|path| told.get(path).map(pace::told).unwrap_or_default(),
     };
     let lines = checklist::frame(&inner.story, &canvas);
     drop(inner);
@@ -310,14 +310,14 @@ fn paint_frame(shared: &Shared, clock: &SystemClock, drawn: &mut usize) {
     *drawn = lines.len();
 }
 
-/// Asked for without the lock that the engine's observer needs: finding a line may need the engine's own.
-fn last_lines(shared: &Shared) -> HashMap<Path, String> {
-    let finder = shared.last_line.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some(find) = finder.as_ref() else { return HashMap::new() };
+/// Asked for without the lock that the engine's observer needs: finding it may need the engine's own.
+fn heard(shared: &Shared) -> HashMap<Path, Said> {
+    let listen = shared.listen.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(listen) = listen.as_ref() else { return HashMap::new() };
     let running: Vec<(Path, Option<Handle>)> = {
         let inner = shared.lock();
         let steps = inner.story.state.steps.iter().filter(|(_, step)| matches!(step.phase, Phase::Running(_)));
-        steps.take(MAX_LAST_LINES).map(|(path, _)| (path.clone(), inner.story.step(path).handle().cloned())).collect()
+        steps.take(MAX_LISTENED).map(|(path, _)| (path.clone(), inner.story.step(path).handle().cloned())).collect()
     };
-    running.into_iter().filter_map(|(path, handle)| Some((path.clone(), find(&path, handle.as_ref())?))).collect()
+    running.into_iter().filter_map(|(path, handle)| Some((path.clone(), listen(&path, handle.as_ref())?))).collect()
 }

@@ -118,7 +118,9 @@ fn a_changed_step_is_kept_or_redone_as_its_author_says() {
                         take it back and do it anew   piton resume ‹run› --redo Open
                         read its whole output         piton logs ‹run› Open
 
-              or        show what taking back would do     piton undo ‹run› --plan
+              or        go on with the runbook as you mended it
+                          piton resume ‹run› --edited book.star
+                        show what taking back would do     piton undo ‹run› --plan
                         take back what the run did         piton undo ‹run›
                         end it here; what was done stays   piton abort ‹run›
             ");
@@ -249,7 +251,9 @@ def main():
       next      go past it     piton resume ‹run› --waive Before --reason '...'
                 try it again   piton resume ‹run› --retry Before
 
-      or        show what taking back would do     piton undo ‹run› --plan
+      or        go on with the runbook as you mended it
+                  piton resume ‹run› --edited book.star
+                show what taking back would do     piton undo ‹run› --plan
                 take back what the run did         piton undo ‹run›
                 end it here; what was done stays   piton abort ‹run›
     "#);

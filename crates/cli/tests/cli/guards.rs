@@ -48,8 +48,10 @@ fn a_guard_that_trips_holds_the_run_and_says_what_it_saw_and_what_to_do() {
     ✗ Soak/Errors stay low
       at        book.star:9:9
       why       the guard "Errors stay low" tripped: sh cat errors gave 9, and must be below 5
-      next      look again, and go on where it passes                piton resume ‹run› --retry 'Soak/Errors stay low'
-                go on although it fails, until it has passed again   piton resume ‹run› --waive 'Soak/Errors stay low' --reason '...'
+      next      look again, and go on where it passes
+                  piton resume ‹run› --retry 'Soak/Errors stay low'
+                go on although it fails, until it has passed again
+                  piton resume ‹run› --waive 'Soak/Errors stay low' --reason '...'
 
       or        show what taking back would do     piton undo ‹run› --plan
                 take back what the run did         piton undo ‹run›

@@ -17,7 +17,7 @@ def work():
 fn a_failing_step_holds_the_run_and_says_what_to_do() {
     let place = Place::with(BREAKS);
     let ran = place.ran(&["run", "book.star"]).ends(1);
-    insta::assert_snapshot!(place.plain(&ran.err), @r#"
+    insta::assert_snapshot!(place.plain(&ran.err), @r"
     the run holds: a step needs a decision
 
     ✗ Work/Load
@@ -28,13 +28,16 @@ fn a_failing_step_holds_the_run_and_says_what_to_do() {
       stderr    | table is full
       output    | loading 12 rows
       next      try it again            piton resume ‹run› --retry Work/Load
-                go past it              piton resume ‹run› --waive Work/Load --reason '...'
+                go past it
+                  piton resume ‹run› --waive Work/Load --reason '...'
                 read its whole output   piton logs ‹run› Work/Load
 
-      or        show what taking back would do     piton undo ‹run› --plan
+      or        go on with the runbook as you mended it
+                  piton resume ‹run› --edited book.star
+                show what taking back would do     piton undo ‹run› --plan
                 take back what the run did         piton undo ‹run›
                 end it here; what was done stays   piton abort ‹run›
-    "#);
+    ");
     let shown = place.ran(&["show", "@last"]).ends(0);
     assert!(shown.out.ends_with(&ran.err), "{}", shown.out);
     let run = place.show();
@@ -228,10 +231,11 @@ fn an_error_of_the_runbook_is_shown_with_its_line() {
     3│     step("y", noop(rows[3]))
      │                    ^^^^^^^
 
-      next      go on with the runbook as you fixed it   piton resume ‹run› --edited FILE
-                show what taking back would do           piton undo ‹run› --plan
-                take back what the run did               piton undo ‹run›
-                end it here; what was done stays         piton abort ‹run›
+      next      go on with the runbook as you mended it
+                  piton resume ‹run› --edited book.star
+                show what taking back would do     piton undo ‹run› --plan
+                take back what the run did         piton undo ‹run›
+                end it here; what was done stays   piton abort ‹run›
     "#);
 }
 
@@ -259,6 +263,8 @@ def cut():
       window    Pause: ‹span› of 20s; it went back
 
       next      enter the window again             piton resume ‹run› --retry
+                go on with the runbook as you mended it
+                  piton resume ‹run› --edited book.star
                 show what taking back would do     piton undo ‹run› --plan
                 take back what the run did         piton undo ‹run›
                 end it here; what was done stays   piton abort ‹run›

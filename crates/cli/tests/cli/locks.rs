@@ -64,8 +64,9 @@ fn whoever_waits_gets_the_lock_when_a_killed_holder_has_been_resumed_and_not_bef
 
     ? deploy
       lock      "deploy" is held by run ‹run› at deploy since ‹date› ‹time›
-      next      see who holds it                       piton show ‹run›
-                take the lock away from who holds it   piton locks break deploy --reason '...'
+      next      see who holds it   piton show ‹run›
+                take the lock away from who holds it
+                  piton locks break deploy --reason '...'
     "#);
     let listed = place.ran(&["locks"]).ends(0);
     insta::assert_snapshot!(place.plain(&listed.out), @r"

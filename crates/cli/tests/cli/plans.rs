@@ -123,9 +123,12 @@ fn a_run_stops_where_its_plan_excludes_what_comes() {
     ✗ Copy/c/Make
       at        book.star:4:5
       why       the plan has no such step: sh mkdir -p copies; cp files/c copies/
-      next      perform it although the plan excludes it   piton resume ‹run› --depart Copy/c/Make --reason '...'
+      next      perform it although the plan excludes it
+                  piton resume ‹run› --depart Copy/c/Make --reason '...'
 
-      or        show what taking back would do     piton undo ‹run› --plan
+      or        go on with the runbook as you mended it
+                  piton resume ‹run› --edited book.star
+                show what taking back would do     piton undo ‹run› --plan
                 take back what the run did         piton undo ‹run›
                 end it here; what was done stays   piton abort ‹run›
     ");
@@ -152,9 +155,12 @@ fn a_departure_inside_a_window_is_found_before_it_opens() {
     ✗ Pause/Late x
       at        book.star:15:9
       why       the plan has no such step: sh echo late >> told
-      next      perform it although the plan excludes it   piton resume ‹run› --depart 'Pause/Late x' --reason '...'
+      next      perform it although the plan excludes it
+                  piton resume ‹run› --depart 'Pause/Late x' --reason '...'
 
-      or        show what taking back would do     piton undo ‹run› --plan
+      or        go on with the runbook as you mended it
+                  piton resume ‹run› --edited book.star
+                show what taking back would do     piton undo ‹run› --plan
                 take back what the run did         piton undo ‹run›
                 end it here; what was done stays   piton abort ‹run›
     ");

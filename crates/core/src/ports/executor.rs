@@ -11,6 +11,7 @@ use crate::event::Handle;
 use crate::ids::RunId;
 use crate::outcome::{Failure, Outcome};
 use crate::path::Path;
+use crate::progress::Said;
 use crate::secret::SecretRef;
 use std::path::PathBuf;
 
@@ -65,8 +66,8 @@ pub trait Executor: Send + Sync {
     /// alive before anyone probes or acts). Blocks at most a bounded time.
     fn remains(&self, action: &Action, handle: &Handle, context: &AttemptContext) -> Remains;
 
-    /// The last line a running attempt has printed, for screens. Masked.
-    fn last_line(&self, _context: &AttemptContext) -> Option<String> {
+    /// What a running attempt has printed last, for screens. Masked.
+    fn said(&self, _context: &AttemptContext) -> Option<Said> {
         None
     }
 }

@@ -5,7 +5,7 @@
 use super::attempt::Attempt;
 use super::command::{self, Opener, Terms};
 use super::pool::{Pool, Supervisor};
-use super::record::last_line;
+use super::record::said;
 use super::remains::{self, Patience};
 use super::wire::{self, FromSupervisor, ToSupervisor};
 use piton_core::Action;
@@ -13,6 +13,7 @@ use piton_core::action::Process;
 use piton_core::event::Handle;
 use piton_core::outcome::{Failure, FailureKind, Outcome};
 use piton_core::ports::{ActionFailed, AttemptContext, Cancel, Prepared, Purpose, Remains};
+use piton_core::progress::Said;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -106,10 +107,9 @@ impl Processes {
         }
     }
 
-    /// The last complete line it has printed; where it prints nothing there, that of its standard error.
-    pub fn last_line(&self, context: &AttemptContext) -> Option<String> {
-        let attempt = Attempt::current(context).ok()?;
-        last_line(&attempt, "out", true).or_else(|| last_line(&attempt, "err", true))
+    /// What it has said so far.
+    pub fn said(&self, context: &AttemptContext) -> Option<Said> {
+        said(&Attempt::current(context).ok()?.dir)
     }
 }
 

@@ -25,5 +25,6 @@ mod survival;
 
 pub use command::Opener;
 pub use executor::{Config, Processes, SupervisorCommand};
+pub use record::said;
 pub use supervise::supervise_main;
 pub use survival::survival_warning;

@@ -8,12 +8,14 @@ use crate::linux::Identity;
 use piton_core::Digest;
 use piton_core::outcome::{Artifact, Failure, FailureKind, MAX_INLINE_BYTES, Outcome, Usage};
 use piton_core::ports::ActionFailed;
+use piton_core::progress::Said;
 use piton_core::record::Moment;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Bytes of an output looked at for its last line.
@@ -165,7 +167,7 @@ impl Record {
             (None, Some(signal)) => format!("ended by {}", signal_name(signal)),
             (None, None) => "ended in an unknown way".to_owned(),
         };
-        let line = last_line(attempt, "err", false).or_else(|| last_line(attempt, "out", false));
+        let line = last_line(attempt, "err").or_else(|| last_line(attempt, "out"));
         match line {
             Some(line) => format!("{how}: {}", clip(&line)),
             None => how,
@@ -229,15 +231,29 @@ fn inline(name: &str, kept: &Kept, attempt: &Attempt, outcome: &mut Outcome) -> 
     }
 }
 
-/// The last line of an output that says something; with `complete`, one that has its end. What a carriage return
-/// overwrote does not count.
-pub(super) fn last_line(attempt: &Attempt, name: &str, complete: bool) -> Option<String> {
-    let mut file = fs::File::open(attempt.file(name)).ok()?;
+/// The last line of an output that says something. What a carriage return overwrote does not count.
+fn last_line(attempt: &Attempt, name: &str) -> Option<String> {
+    let text = end_of(&attempt.file(name))?;
+    text.rsplit(['\n', '\r']).map(str::trim_end).find(|line| !line.trim().is_empty()).map(str::to_owned)
+}
+
+/// What the attempt in this directory has said so far, in whole lines; where it prints none, on its standard error.
+pub fn said(dir: &Path) -> Option<Said> {
+    let of = |name: &str| {
+        let text = end_of(&dir.join(name))?;
+        Said::of(text[..text.rfind(['\n', '\r'])?].split(['\n', '\r']))
+    };
+    let (out, err) = (of("out").unwrap_or_default(), of("err").unwrap_or_default());
+    let said = Said { line: out.line.or(err.line), progress: out.progress.or(err.progress) };
+    (said != Said::default()).then_some(said)
+}
+
+/// The end of a file that may still be written.
+fn end_of(file: &Path) -> Option<String> {
+    let mut file = fs::File::open(file).ok()?;
     let length = file.seek(SeekFrom::End(0)).ok()?;
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES))).ok()?;
     let mut tail = Vec::new();
     file.take(TAIL_BYTES).read_to_end(&mut tail).ok()?;
-    let text = String::from_utf8_lossy(&tail);
-    let text = if complete { &text[..text.rfind(['\n', '\r'])?] } else { &text };
-    text.rsplit(['\n', '\r']).map(str::trim_end).find(|line| !line.trim().is_empty()).map(str::to_owned)
+    Some(String::from_utf8_lossy(&tail).into_owned())
 }

@@ -86,8 +86,11 @@ impl Told {
 
     fn frame(&self, columns: usize, rows: usize, colors: bool) -> Vec<String> {
         let now = at(self.0.state.seq + 10);
-        let last_line = |path: &Path| path.as_str().ends_with("Load").then(|| "812 004 rows".to_owned());
-        frame(&self.0, &Canvas { columns, rows, colors, now, boot_id: "b", last_line: &last_line })
+        let told = |path: &Path| match path.as_str().ends_with("Load") {
+            true => vec!["812 004 / 2 300 111 rows  39s left".to_owned(), "35 %  39s left".to_owned()],
+            false => Vec::new(),
+        };
+        frame(&self.0, &Canvas { columns, rows, colors, now, boot_id: "b", told: &told })
     }
 }
 
@@ -121,13 +124,27 @@ fn finished_scopes_fold_and_what_runs_is_shown_with_its_last_line() {
     insta::assert_snapshot!(halfway().frame(100, 24, false).join("\n"), @r#"
     payments                                       run k7m2   3 steps   2.3s
     ✓ Discover         2 steps    0.5s
-    ▶ Copy                 1/3    1.6s
+    ▶ Copy                 1/3    1.6s  ▕█████▎          ▏  4s left
       ✓ accounts        1 step    0.1s
       ▶ ledger                    1.3s
-        ▶ Load                    1.3s  812 004 rows
+        ▶ Load                    1.3s  812 004 / 2 300 111 rows  39s left
     ▶ Write pause                       ▕██▏                 ▏ 1.1s of 10s
       ▶ Stop writes               1.0s  noop
     "#);
+}
+
+#[test]
+fn in_a_narrow_terminal_what_is_said_is_shortened_before_it_is_cut() {
+    insta::assert_snapshot!(halfway().frame(52, 24, false).join("\n"), @r"
+    payments                 run k7m2   3 steps   2.3s
+    ✓ Discover         2 steps    0.5s
+    ▶ Copy                 1/3    1.6s  4s left
+      ✓ accounts        1 step    0.1s
+      ▶ ledger                    1.3s
+        ▶ Load                    1.3s  35 %  39s left
+    ▶ Write pause                       1.1s of 10s
+      ▶ Stop writes               1.0s  noop
+    ");
 }
 
 #[test]
@@ -151,5 +168,7 @@ fn no_frame_is_larger_than_its_terminal() {
 #[test]
 fn colours_are_only_where_they_are_wanted() {
     assert!(halfway().frame(100, 24, true).iter().any(|line| line.contains("\x1b[36m▶\x1b[0m")));
+    // An open window is not dim.
+    assert!(halfway().frame(100, 24, true).iter().any(|line| line.ends_with("▏ 1.1s of 10s")));
     assert!(halfway().frame(100, 24, false).iter().all(|line| !line.contains('\x1b')));
 }
