@@ -1,7 +1,8 @@
 //! `each` and `parallel`: function calls side by side, each on a thread and heap of its own.
 //!
-//! Owns the queue, the threads and how results of branches become one. A parked branch frees its thread; it is called
-//! again from its own start when something it may wait for has changed, and the journal answers what it had done.
+//! Owns the queue, the threads and how results of branches become one. A parked branch frees its thread, and its slot where
+//! there is more than one; it is called again from its own start when something it may wait for has changed, and the journal
+//! answers what it had done.
 
 use crate::scopes::passed;
 use crate::shared::{EVALUATION_STACK_BYTES, MAX_BRANCH_THREADS, Shared, lock};
@@ -59,6 +60,11 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
+    /// As a loop: a branch that waits keeps its turn.
+    fn one_by_one(&self) -> bool {
+        self.request.concurrency <= 1
+    }
+
     /// Looks on while the first threads work. `more` makes more of them where those there are, are held up; `answered`
     /// counts the steps that the journal has answered.
     fn look_on(&self, answered: impl Fn() -> u64, mut more: impl FnMut(usize)) {
@@ -201,7 +207,15 @@ impl Shared {
             if !woken.is_empty() {
                 work.threads.notify_all();
             }
-            queue.ready.extend(woken.into_iter().map(|index| (index, true)));
+            if work.one_by_one() {
+                woken.into_iter().for_each(|index| queue.ready.push_front((index, true)));
+            } else {
+                queue.ready.extend(woken.into_iter().map(|index| (index, true)));
+            }
+            if work.one_by_one() && !queue.parked.is_empty() {
+                // The others wait for the one that waits.
+                return None;
+            }
             if let Some((index, woken)) = queue.ready.pop_front() {
                 queue.running += 1;
                 queue.begun += 1;
@@ -209,7 +223,7 @@ impl Shared {
                 if woken {
                     // Whoever woke it has appended why.
                     self.journal.depend_on_all();
-                } else if work.request.concurrency > 1 {
+                } else if !work.one_by_one() {
                     // Everything before the scope is durable, and what siblings do side by side is no cause of it.
                     self.journal.depend_on_nothing();
                 }

@@ -1,6 +1,6 @@
 //! Test kit: real servers and a real service, for tests and the demo.
 //!
-//! Owns the private MariaDB and PostgreSQL servers that tests run against, the ledger service that writes throughout a
+//! Owns the private MariaDB, PostgreSQL and HAProxy servers that tests run against, the ledger service that writes throughout a
 //! move, and the checker that compares what the service was promised with what a server holds. Development only: it
 //! depends on no other crate of ours, so that what it finds is found independently.
 
@@ -10,9 +10,10 @@ mod random;
 
 pub mod churn;
 pub mod compare;
+pub mod haproxy;
 pub mod ledger;
 pub mod mariadb;
 pub mod postgres;
 
 pub use endpoint::Account;
-pub use process::{Guarded, SetupError, find_program};
+pub use process::{Guarded, SetupError, find_program, free_port};

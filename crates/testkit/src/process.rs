@@ -212,7 +212,10 @@ pub(crate) fn tail(log: &Path) -> String {
 }
 
 /// A TCP port of the loopback interface that was free a moment ago.
-pub(crate) fn free_port() -> Result<u16, SetupError> {
+///
+/// # Errors
+/// When there is none.
+pub fn free_port() -> Result<u16, SetupError> {
     std::net::TcpListener::bind(("127.0.0.1", 0))
         .and_then(|listener| listener.local_addr())
         .map(|address| address.port())

@@ -225,7 +225,9 @@ fn guarded_window(on_trip: OnTrip, committed: bool) -> Book {
             if committed {
                 window.commit_point("no way back")?;
             }
-            window.step("work", sh("hook storm; sleep 400; set work")).undo(sh("clear work")).go()?;
+            // Ended by the trip, if that comes before the commit point: as long as a busy machine may need for it.
+            let work = if committed { "hook storm; sleep 400; set work" } else { "hook storm; sleep 2000; set work" };
+            window.step("work", sh(work)).undo(sh("clear work")).go()?;
             window.step("open", sh("clear closed")).go()?;
             Ok(Value::None)
         })

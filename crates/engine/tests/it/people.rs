@@ -183,9 +183,9 @@ fn a_manual_step_that_is_waived_is_gone_past_whatever_its_check_says() {
 }
 
 /// Branches that ask before they act, and two that do not.
-fn some_wait() -> Book {
-    Book::new(|run| {
-        let values = run.each("all", 4, 1, "item")?;
+fn some_wait(concurrency: u32) -> Book {
+    Book::new(move |run| {
+        let values = run.each("all", 4, concurrency, "item")?;
         run.step("after", sh("add after")).go()?;
         Ok(values)
     })
@@ -200,10 +200,23 @@ fn some_wait() -> Book {
 }
 
 #[test]
-fn a_branch_that_waits_for_a_person_frees_its_slot() {
-    let sim = Sim::new(some_wait());
+fn one_by_one_a_branch_that_waits_for_a_person_keeps_its_turn() {
+    let sim = Sim::new(some_wait(1));
+    for (at, before, done) in [("all/item-0/sure?", 1, 0), ("all/item-2/sure?", 3, 2)] {
+        assert!(matches!(sim.live(), End::Waiting));
+        assert_eq!((sim.world.var("before"), sim.world.var("done"), sim.world.var("after")), (before, done, 0));
+        assert!(sim.approve(at));
+    }
+    assert_eq!(value(&sim.live()).to_string(), r#"["item-0", "item-1", "item-2", "item-3"]"#);
+    sim.check();
+    assert_eq!((sim.world.var("before"), sim.world.var("done"), sim.world.var("after")), (4, 4, 1));
+}
+
+#[test]
+fn side_by_side_a_branch_that_waits_for_a_person_frees_its_slot() {
+    let sim = Sim::new(some_wait(2));
     assert!(matches!(sim.live(), End::Waiting));
-    // One slot, and yet all four got as far as they could.
+    // Two slots, and yet all four got as far as they could.
     assert_eq!((sim.world.var("before"), sim.world.var("done"), sim.world.var("after")), (4, 2, 0));
     assert!(sim.approve("all/item-2/sure?"));
     assert!(matches!(sim.live(), End::Waiting));
@@ -216,7 +229,7 @@ fn a_branch_that_waits_for_a_person_frees_its_slot() {
 
 #[test]
 fn an_engine_that_stays_is_woken_by_an_answer() {
-    let sim = Sim::new(some_wait()).staying();
+    let sim = Sim::new(some_wait(2)).staying();
     let beside = sim.beside();
     for at in ["all/item-0/sure?", "all/item-2/sure?"] {
         while !sim.approve(at) {
