@@ -182,3 +182,30 @@ fn nothing_is_left_unfinished() {
     }
     assert!(found.is_empty(), "{found:#?}");
 }
+
+/// The table of faults is worth something only while each test in it exists.
+#[test]
+fn every_test_that_the_table_of_faults_names_exists() {
+    let table = std::fs::read_to_string(root().join("docs/design/004-bad-input-and-faults.md")).expect("the table");
+    let sources = sources();
+    let mut named = 0;
+    let mut wrong = Vec::new();
+    for word in table.lines().filter(|line| line.starts_with('|')).flat_map(|line| line.split('`').skip(1).step_by(2)) {
+        let found = if word.ends_with(".rs") {
+            // From the crates' folder, or below a crate that the line goes on to name.
+            sources.iter().any(|(name, _)| name == &format!("crates/{word}"))
+        } else if word.starts_with("make ") || word.starts_with("--") {
+            continue;
+        } else {
+            let (module, function) = word.rsplit_once("::").unwrap_or(("", word));
+            let definition = format!("fn {function}(");
+            sources.iter().any(|(name, text)| name.contains(module) && text.contains(&definition))
+        };
+        named += 1;
+        if !found {
+            wrong.push(word);
+        }
+    }
+    assert!(named > 50, "only {named} tests are found in the table");
+    assert!(wrong.is_empty(), "the table of faults names tests that do not exist: {wrong:#?}");
+}
