@@ -36,7 +36,13 @@ demo: packages ## move a live database, with two kills, and reconcile
 
 bench: packages ## speed, each figure beside what it is compared to
 	$(CARGO) build --release --locked -p piton-cli -p xtask --bins
-	target/release/xtask bench
+	target/release/xtask bench; own=$$?; bench/peers/run && exit $$own
+
+.PHONY: bench-peers
+bench-peers: ## a durable step beside those of DBOS, Restate and Dagu
+	-scripts/packages
+	$(CARGO) build --release --locked -p piton-cli --bins
+	bench/peers/run
 
 clean: ## remove what was built
 	$(CARGO) clean

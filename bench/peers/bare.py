@@ -15,7 +15,7 @@ LIMIT_S = 120
 class Commits:
     name = "SQLite alone"
     kind = "bare memory"
-    durable = "one row committed with WAL and synchronous=FULL: one fdatasync"
+    durable = "one row, committed with WAL and synchronous=FULL: 1 sync"
 
     def install(self):
         self.version = sqlite3.sqlite_version

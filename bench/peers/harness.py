@@ -37,6 +37,7 @@ class Failed(Exception):
 
 
 _started = []
+_not_here = {}
 
 
 def open_work():
@@ -184,6 +185,8 @@ def free_ports(count):
 
 def install(name, make):
     """Calls `make(folder)` unless what it made last time still stands for the same files of `bench/peers/NAME`."""
+    if name in _not_here:
+        raise NotHere(_not_here[name])
     folder = INSTALLED / name
     wanted = "".join(f"{path.name}\n{path.read_text()}\n" for path in sorted((HERE / name).iterdir()))
     mark = folder / "installed-from"
@@ -195,6 +198,7 @@ def install(name, make):
     try:
         make(folder)
     except (Failed, OSError) as error:
+        _not_here[name] = str(error)
         raise NotHere(str(error)) from None
     mark.write_text(wanted)
     return folder

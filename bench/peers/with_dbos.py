@@ -1,7 +1,7 @@
 """DBOS Transact, on SQLite as it comes, on SQLite in WAL mode, and on a PostgreSQL of its own.
 
-DBOS opens SQLite with the mode that it finds, by default a rollback journal, which syncs several times a commit. WAL is a
-property of the file, so anyone can set it beforehand: the row beside the default one is the faster way to use it.
+DBOS opens SQLite with the mode that it finds, by default a rollback journal, which syncs several times a commit. WAL is
+a property of the file, so anyone can set it beforehand: the row beside the default one is the faster way to use it.
 """
 
 import json
@@ -26,9 +26,9 @@ class Dbos:
             "postgresql": "DBOS, PostgreSQL",
         }[store]
         self.durable = {
-            "sqlite": "the outcome: one commit with a rollback journal, four fdatasync",
-            "wal": "the outcome: one commit, one fdatasync",
-            "postgresql": "the outcome: one commit with synchronous_commit=on, one fdatasync",
+            "sqlite": "the outcome, committed with a rollback journal and synchronous=FULL: 4 syncs",
+            "wal": "the outcome, committed with WAL and synchronous=FULL: 1 sync",
+            "postgresql": "the outcome, committed with synchronous_commit=on: 1 sync",
         }[store]
 
     def install(self):
@@ -50,7 +50,8 @@ class Dbos:
         return self._run(f"sqlite:///{file}", steps)
 
     def _run(self, url, steps):
-        output, _ = harness.finish([self.python, HERE / "dbos" / "steps.py", url, steps], LIMIT_S, log=WORK / "dbos.log")
+        words = [self.python, HERE / "dbos" / "steps.py", url, steps]
+        output, _ = harness.finish(words, LIMIT_S, log=WORK / "dbos.log")
         told = json.loads(output.strip().splitlines()[-1])
         if told["recorded"] != steps:
             raise Failed(f"DBOS recorded {told['recorded']} steps instead of {steps}")

@@ -18,8 +18,8 @@ class Piton:
         self.kind = {"memory": "memory", "processes": "process"}[what]
         self.name = {"memory": "Piton, steps in memory", "processes": "Piton, sh(\"true\")"}[what]
         self.durable = {
-            "memory": "the outcome, in the hash-chained journal: one SQLite commit, one fdatasync",
-            "processes": "intent before the command, outcome after it; the command outlives a crash of Piton and is adopted",
+            "memory": "the outcome, in the hash-chained journal, SQLite with WAL and synchronous=FULL: 1 sync",
+            "processes": "the intent before its command starts, with the outcome of the step before: 1 sync",
         }[what]
 
     def install(self):

@@ -1,7 +1,7 @@
 """Restate: one node with its own store, and a service of its TypeScript SDK whose handler calls `ctx.run` in a loop.
 
-As fast as its settings make it while it stays durable: one partition (a single handler uses only one), HTTP/2 both ways,
-syncing left on. The time of an HTTP request that asks for no step is subtracted.
+As fast as its settings make it while it stays durable: one partition (a single handler uses only one), HTTP/2 both
+ways, syncing left on. The time of an HTTP request that asks for no step is subtracted.
 """
 
 import json
@@ -19,7 +19,7 @@ REQUEST_LIMIT_S = 120
 class Restate:
     kind = "memory"
     name = "Restate, ctx.run"
-    durable = "the outcome: an append to its replicated log (one replica), whose RocksDB log is synced: one fdatasync"
+    durable = "the outcome, appended to its log (one replica, RocksDB with a synced log): 1 sync"
 
     def install(self):
         self.folder = harness.install_npm("restate")

@@ -1,7 +1,7 @@
 """A DBOS workflow that makes steps one after the other; prints what one costs, in milliseconds.
 
-usage: steps.py URL STEPS. Runs in the virtual environment that holds DBOS. A whole workflow goes before the measured one,
-and what a workflow without steps takes is subtracted.
+usage: steps.py URL STEPS. Runs in the virtual environment that holds DBOS. A whole workflow goes before the measured
+one, and what a workflow without steps takes is subtracted.
 """
 
 import json
