@@ -10,6 +10,8 @@ import harness
 from harness import HERE, Failed
 
 SHORT = 100
+# One long chain takes half a minute.
+LONG_ROUNDS = 2
 LIMIT_S = 300
 
 
@@ -19,6 +21,7 @@ class Dagu:
 
     def __init__(self, short):
         self.short = short
+        self.rounds = None if short else LONG_ROUNDS
         self.name = f"Dagu, chains of {SHORT} steps" if short else "Dagu, one chain"
 
     def install(self):
