@@ -10,6 +10,7 @@ mod connection;
 mod inbox;
 mod lease;
 mod locks;
+mod parked;
 mod log;
 mod migrate;
 mod records;
