@@ -261,11 +261,12 @@ impl Store for MemStore {
                 self.release(lease.run(), &ended);
             }
         }
+        // All of them are stored, whether or not their engine lives to see it.
+        kept.rest = along.rest.unwrap_or(kept.rest);
         if self.world.is_dead(life) {
             return Err(refused(StoreErrorKind::Unavailable, "this engine has died"));
         }
         self.release(lease.run(), released);
-        kept.rest = along.rest.unwrap_or(kept.rest);
         Ok(())
     }
 
