@@ -145,9 +145,9 @@ impl Shared {
         let changed = wanted.into_iter().any(|(name, run, path, since_us)| match locks.holder(&name) {
             Some(holder) => *holder != Locked { name, run, path, since_us },
             // Where it is another run's turn, and that run knows, it is left to it for a while.
-            None => locks
-                .turn(&name, now_us)
-                .is_none_or(|first| first.run == self.run || locks.called_us(first).is_none()),
+            None => {
+                locks.turn(&name, now_us).is_none_or(|first| first.run == self.run || locks.called_us(first).is_none())
+            }
         });
         if changed {
             self.changes.notify();

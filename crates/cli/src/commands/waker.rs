@@ -42,10 +42,11 @@ pub(crate) fn open() -> Result<Wire, CliError> {
     Ok(wire)
 }
 
-/// Sees to it that a waker lives, and looks, where runs are parked. What fails here is tried again by the next command.
+/// Sees to it that a waker lives where runs are parked. One that does looks: it may have something to do, or nothing any
+/// more. What fails here is tried again by the next command.
 pub(crate) fn summon(wire: &Wire) {
     let wanted = wire.store.any_parked().unwrap_or(false);
-    if !wanted || wire.store.ring_waker() || !is_ours(&wire.home) {
+    if wire.store.ring_waker() || !wanted || !is_ours(&wire.home) {
         return;
     }
     if let Err(error) = spawn(wire) {

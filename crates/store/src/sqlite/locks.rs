@@ -4,9 +4,9 @@
 
 use super::records::{fenced_row, run_row};
 use crate::error::Fault;
+use piton_core::Path;
 use piton_core::lock::{Locked, Locking, Locks};
 use piton_core::ports::Lease;
-use piton_core::Path;
 use rusqlite::{Connection, Row, params};
 
 pub(crate) fn take(
@@ -101,5 +101,10 @@ pub(crate) fn all(connection: &Connection) -> Result<Locks, Fault> {
 
 fn locked(row: &Row<'_>) -> rusqlite::Result<Locked> {
     let scope: String = row.get(2)?;
-    Ok(Locked { name: row.get(0)?, run: super::runs::id(row, 1)?, path: Path::from_escaped(&scope), since_us: row.get(3)? })
+    Ok(Locked {
+        name: row.get(0)?,
+        run: super::runs::id(row, 1)?,
+        path: Path::from_escaped(&scope),
+        since_us: row.get(3)?,
+    })
 }

@@ -142,8 +142,10 @@ pub(crate) fn waking(connection: &Connection, run: &RunId, now_us: i64) -> Resul
         .optional()?;
     let Some(tries) = tries.map(|tries| tries.saturating_add(1)) else { return Ok(None) };
     let not_before_us = now_us.saturating_add(back_off_us(tries));
-    connection
-        .prepare_cached("UPDATE parked SET tries = ?2, retry_us = ?3 WHERE run = ?1")?
-        .execute(params![number, signed(tries.into())?, not_before_us])?;
+    connection.prepare_cached("UPDATE parked SET tries = ?2, retry_us = ?3 WHERE run = ?1")?.execute(params![
+        number,
+        signed(tries.into())?,
+        not_before_us
+    ])?;
     Ok(Some(Woken { tries, not_before_us }))
 }

@@ -19,8 +19,8 @@ use piton_core::hold::Decision;
 use piton_core::ids::EngineId;
 use piton_core::lock::{Locking, Locks};
 use piton_core::ports::{
-    Along, InboxEntry, InboxMessage, Lease, LeaseOutcome, NewRun, Parked, Parking, RunSummary, SideLog, SideLogs, Store,
-    StoreError, Woken,
+    Along, InboxEntry, InboxMessage, Lease, LeaseOutcome, NewRun, Parked, Parking, RunSummary, SideLog, SideLogs,
+    Store, StoreError, Woken,
 };
 use piton_core::record::Sealed;
 use piton_core::{Digest, RunId};
@@ -169,8 +169,7 @@ impl Store for SqliteStore {
     }
 
     fn append_along(&self, lease: &dyn Lease, records: &[Sealed], along: &Along<'_>) -> Result<(), StoreError> {
-        self.writer
-            .write("append to the journal", |connection| records::append(connection, lease, records, along))?;
+        self.writer.write("append to the journal", |connection| records::append(connection, lease, records, along))?;
         if !along.released.is_empty() {
             // A run that is parked may wait for what was given up.
             self.ring_waker();
@@ -233,9 +232,9 @@ impl Parking for SqliteStore {
     }
 
     fn look_at_parked(&self, now_us: i64, most: usize) -> Result<Parked, StoreError> {
-        let calls = self.reader.read("look for parked runs", |connection| {
-            Ok(parked::to_call(&locks::all(connection)?, now_us))
-        })?;
+        let calls = self
+            .reader
+            .read("look for parked runs", |connection| Ok(parked::to_call(&locks::all(connection)?, now_us)))?;
         if !calls.is_empty() {
             self.writer.write("call who waits for a lock", |connection| {
                 calls.iter().try_for_each(|wait| locks::call(connection, wait, now_us))
