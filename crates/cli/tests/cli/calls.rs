@@ -186,7 +186,8 @@ fn help_and_version_are_no_errors() {
       locks        List the locks that runs hold and wait for, or take one away
       logs         Print a run's events, or a step's output
       receipt      Write a run's signed receipt
-      verify       Verify a receipt, or the page that carries it, offline
+      verify       Verify a receipt, offline
+      waker        Start engines for parked runs when they are due, until it is ended: for systemd or cron's @reboot
       completions  Print a shell's completion script
 
     Options:

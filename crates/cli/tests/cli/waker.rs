@@ -7,6 +7,7 @@ use piton_core::park::Rest;
 use piton_core::ports::{Along, LeaseOutcome, NewRun, RunSummary, Store as _};
 use piton_core::record::Sealed;
 use piton_store::SqliteStore;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -281,6 +282,33 @@ fn a_waker_whose_store_is_gone_ends() {
     std::fs::rename(place.home(), place.path("away")).unwrap();
     std::io::Write::write_all(&mut &bell, b"x").unwrap();
     until("it has ended", || processes(&place).is_empty());
+}
+
+#[test]
+fn a_waker_hands_over_to_the_version_that_was_installed_in_its_place() {
+    let place = Place::with(SOAK);
+    parked(&place, "book.star");
+    kill_waker(&place);
+    let installed = place.path("piton");
+    let copy = |to: &Path| std::fs::copy(env!("CARGO_BIN_EXE_piton"), to).unwrap();
+    copy(&installed);
+    let home = place.home();
+    let mut old = std::process::Command::new(&installed);
+    let words = std::fs::File::options().append(true).open(home.join("waker.log")).unwrap();
+    let mut old = old.arg0("piton").arg("__waker").env("PITON_HOME", &home).stdout(words).spawn().unwrap();
+    until("it sits", || waker(&place) == Some(old.id()));
+    copy(&place.path("new"));
+    std::fs::rename(place.path("new"), &installed).unwrap();
+    // A command would do, too, and start another one in the moment in which nobody sits.
+    let bell = std::fs::OpenOptions::new().write(true).open(home.join("waker.bell")).unwrap();
+    std::io::Write::write_all(&mut &bell, b"x").unwrap();
+    let begun = format!("is process {}\n", old.id());
+    until("the new one sits", || log(&place).matches(&begun).count() == 2 && waker(&place) == Some(old.id()));
+    assert!(log(&place).contains("another version of piton stands in the place of this one"));
+    let runs = std::fs::read_link(format!("/proc/{}/exe", old.id())).unwrap();
+    assert_eq!(runs, installed.canonicalize().unwrap(), "the file that stands there now");
+    old.kill().unwrap();
+    old.wait().unwrap();
 }
 
 const DEPLOY: &str = r#""""Deploys."""

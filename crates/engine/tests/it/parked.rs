@@ -331,7 +331,9 @@ fn branches_that_wait_hold_no_slot_and_no_thread() {
         assert_eq!(sim.state().waiting_steps, 500);
         assert_eq!(*inside.lock().unwrap(), (0, 4), "never more than there are slots");
         sim.clock.jump(Duration::from_secs(3600));
-        (0..500).for_each(|number| drop(sim.approve(&format!("all/item-{number}/sure?"))));
+        (0..500).for_each(|number| {
+            let _ = sim.approve(&format!("all/item-{number}/sure?"));
+        });
         let end = sim.live();
         assert_eq!(value(&end), Value::List(vec![Value::None; 1000]));
         assert_eq!((sim.world.var("done"), inside.lock().unwrap().1), (1000, 4));
