@@ -115,7 +115,7 @@ fn a_run_that_stays_due_is_started_ever_more_rarely_until_it_waits_for_something
     place.until(&run, 5);
     let mut now_us = 10;
     for tries in 1..4 {
-        assert_eq!(place.due(now_us), [run.clone()]);
+        assert_eq!(place.due(now_us), std::slice::from_ref(&run));
         let woken = place.store.waking(&run, now_us).unwrap().unwrap();
         assert_eq!((woken.tries, woken.not_before_us), (tries, now_us + back_off_us(tries)));
         let found = place.store.look_at_parked(now_us, 9).unwrap();
@@ -127,7 +127,7 @@ fn a_run_that_stays_due_is_started_ever_more_rarely_until_it_waits_for_something
     }
     place.store.waking(&run, now_us).unwrap();
     place.until(&run, 6);
-    assert_eq!(place.due(now_us), [run.clone()]);
+    assert_eq!(place.due(now_us), std::slice::from_ref(&run));
     assert_eq!(place.store.waking(&run, now_us).unwrap().unwrap().tries, 1);
     place.left(&run, Rest::ForPeople);
     assert_eq!(place.store.waking(&run, now_us).unwrap(), None, "it was answered meanwhile");
@@ -153,7 +153,7 @@ fn a_free_lock_is_given_to_whoever_waited_longest_and_the_others_are_called_when
     place.store.waking(&first, 30).unwrap();
     assert_eq!(place.due(40), [], "its engine is on its way");
     // It does not come. The second is called, and comes.
-    assert_eq!(place.due(late_us), [second.clone()]);
+    assert_eq!(place.due(late_us), std::slice::from_ref(&second));
     assert_eq!(place.due(late_us + 20), [first.clone(), second.clone()], "the first may still");
     assert!(matches!(place.asks(&third, "c", late_us), Locking::Busy(turn) if turn.run == second));
     assert_eq!(place.asks(&second, "b", late_us + 1), Locking::Taken);
