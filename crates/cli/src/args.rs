@@ -58,11 +58,15 @@ enum Command {
     Receipt(ReceiptArgs),
     /// Verify a receipt, offline
     Verify(VerifyArgs),
+    /// Start engines for parked runs when they are due, until it is ended: for systemd or cron's @reboot
+    Waker,
     /// Print a shell's completion script
     Completions { shell: clap_complete::Shell },
 
     #[command(name = "__engine", hide = true)]
     Engine { run: String },
+    #[command(name = "__waker", hide = true)]
+    ParkedWaker,
     #[command(name = "__watchdog", hide = true)]
     Watchdog { run: String, engine_pid: u32 },
 }
@@ -337,6 +341,8 @@ fn run(command: Command) -> Result<Exit, CliError> {
         Command::Verify(args) => commands::verify::run(args),
         Command::Completions { shell } => commands::completions::run(shell),
         Command::Engine { run } => commands::engine::run(&run),
+        Command::Waker => commands::waker::run(true),
+        Command::ParkedWaker => commands::waker::run(false),
         Command::Watchdog { run, engine_pid } => commands::watchdog::run(&run, engine_pid),
     }
 }

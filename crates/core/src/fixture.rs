@@ -325,6 +325,16 @@ impl Log {
         }))
     }
 
+    pub(crate) fn timer(&mut self, at: &str, ms: i64) -> &mut Self {
+        self.add(Event::TimerSet(TimerSet {
+            path: path(at),
+            kind: StepKind::Wait,
+            fingerprint: fingerprint("wait"),
+            site: site(),
+            due_at_us: self.now.wall_us + ms * 1000,
+        }))
+    }
+
     pub(crate) fn break_lock(&mut self, scope: &str) -> &mut Self {
         let decision = self.by("grace", 1001);
         self.add(Event::LockBroken { path: path(scope), name: path(scope).name(), decision })
@@ -523,14 +533,7 @@ fn ask_people(log: &mut Log) {
     let manual = Ask::Manual { instructions: "Tell support.\n\nThen wait.".into() };
     log.ask("tell", manual.clone()).answer("tell", "ada", 1000, Answer::Done).answered("tell", &manual);
     approve(log);
-    let timer = TimerSet {
-        path: path("soak"),
-        kind: StepKind::Wait,
-        fingerprint: fingerprint("wait"),
-        site: site(),
-        due_at_us: log.now.wall_us + 1_000_000,
-    };
-    log.add(Event::TimerSet(timer)).wait_ms(1000);
+    log.timer("soak", 1000).wait_ms(1000);
     let waited = StepSucceeded {
         kind: StepKind::Wait,
         fingerprint: fingerprint("wait"),

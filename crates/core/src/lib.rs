@@ -28,6 +28,7 @@ pub mod guard;
 pub mod hold;
 pub mod hole;
 pub mod lock;
+pub mod park;
 pub mod plan;
 pub mod record;
 pub mod state;

@@ -25,14 +25,20 @@ pub struct Locked {
 pub struct Locks {
     pub held: Vec<Locked>,
     pub waiting: Vec<Locked>,
+    /// Those of the waiting whose turn came, since when, wall clock, microseconds.
+    pub called: Vec<Locked>,
 }
+
+/// Whoever has not taken a lock so long after being called is gone past: its engine may be dead, or its run held. Long
+/// enough for an engine to be started and to replay a long run.
+pub const CALL_PATIENCE_US: u64 = 10_000_000;
 
 /// What came of asking for a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Locking {
     /// It is this scope's, now or before.
     Taken,
-    /// Another scope holds it; that this one waits is known to the store.
+    /// Another scope holds it, or has its turn at it; that this one waits is known to the store.
     Busy(Locked),
     /// Waiting would never end: each of these holds what the one before it waits for, and the last of them waits for what
     /// the asking scope holds.
@@ -57,6 +63,20 @@ pub enum LockState {
 impl Locks {
     pub fn holder(&self, name: &str) -> Option<&Locked> {
         self.held.iter().find(|held| held.name == name)
+    }
+
+    /// Whose turn it is at a lock that nobody holds: who has waited longest, but for those that were called and did not come.
+    pub fn turn(&self, name: &str, now_us: i64) -> Option<&Locked> {
+        let waiting = self.waiting.iter().filter(|wait| wait.name == name);
+        // A clock that was set back must not make anybody wait longer.
+        let late = |wait: &Locked| self.called_us(wait).is_some_and(|at| at.abs_diff(now_us) >= CALL_PATIENCE_US);
+        waiting.filter(|wait| !late(wait)).min_by_key(|wait| (wait.since_us, wait.run.as_str(), wait.path.as_str()))
+    }
+
+    /// Since when it has been called.
+    pub fn called_us(&self, wait: &Locked) -> Option<i64> {
+        let same = |called: &&Locked| called.run == wait.run && called.path == wait.path;
+        self.called.iter().find(same).map(|called| called.since_us)
     }
 
     /// The circle that would close if the scope waited for this name: a lock is given up when its scope ends, and a scope

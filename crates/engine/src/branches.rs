@@ -12,7 +12,6 @@ use piton_core::outcome::Failure;
 use piton_core::ports::{Host, Unwind};
 use piton_core::request::{BranchesRequest, OnFailure};
 use piton_core::scope::{Catcher, Scope, ScopeKind};
-use piton_core::state::Phase;
 use piton_core::{Path, Value};
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -167,14 +166,14 @@ impl Shared {
     /// Calls branches until none is left to call.
     fn work(&self, host: &dyn Host, work: &Work<'_>) {
         while let Some(index) = self.next_branch(work) {
-            let seen = self.changes.seen();
+            let (seen, now_us) = (self.changes.seen(), self.journal.now().wall_us);
             let result = self.call_branch(host, work.scope, work.request, index);
             let mut queue = lock(&work.queue);
             queue.running -= 1;
             match result {
                 Err(Unwind::Parked) => {
                     let path = work.scope.path.child(&work.request.branches[index].key);
-                    queue.parked.push(Parked { index, seen, due_us: self.next_due_us(&path) });
+                    queue.parked.push(Parked { index, seen, due_us: self.journal.next_due_us(&path, now_us) });
                 }
                 result => {
                     if let (Err(unwind @ Unwind::Failed { .. }), Catcher::Window(window)) =
@@ -252,19 +251,6 @@ impl Shared {
             Ok(result) => result,
             Err(_) => Err(Unwind::Broken(format!("a bug in Piton: evaluating \"{}\" panicked", inner.path))),
         }
-    }
-
-    /// When the next timer or expiry in a scope is due.
-    pub(crate) fn next_due_us(&self, scope: &Path) -> Option<i64> {
-        self.journal.with(|state| {
-            let steps = state.steps.iter().filter(|(path, _)| path.is_within(scope));
-            let due = steps.filter_map(|(_, step)| match &step.phase {
-                Phase::Timer(timer) => Some(timer.due_at_us),
-                Phase::Asked { asked, .. } => asked.expires_at_us,
-                _ => None,
-            });
-            due.min()
-        })
     }
 
     /// One result of all branches' results.

@@ -9,6 +9,7 @@ use crate::undo::Mode;
 use piton_core::event::{Attach, EngineAttached, Event, Finish, RunEdited, RunStarted, Stored, UndoBegan, UndoReason};
 use piton_core::hold::HoldReason;
 use piton_core::ids::{Actor, EngineId, RunId};
+use piton_core::park::PARK_AFTER_US;
 use piton_core::ports::{Cancel, Lease, Program, SideLog, StoreError, StoreErrorKind, Unwind};
 use piton_core::progress::Said;
 use piton_core::record::{Chain, Sealed};
@@ -49,7 +50,7 @@ pub enum End {
     Succeeded(Value),
     /// A person has to decide something.
     Held,
-    /// It waits for an answer or a timer, and was told not to wait for it.
+    /// It waits for an answer, a time or a lock, and was told not to wait for it.
     Waiting,
     Aborted,
     Undone,
@@ -158,7 +159,7 @@ impl Engine {
         shared.read_inbox()?;
         self.go_on_after_pause();
         loop {
-            let seen = shared.changes.seen();
+            let (seen, now_us) = (shared.changes.seen(), shared.journal.now().wall_us);
             shared.journal.check()?;
             if let Some(end) = self.take_care_of_the_past()? {
                 return Ok(end);
@@ -176,12 +177,11 @@ impl Engine {
                     {
                         return Ok(end);
                     }
-                    // What arrived meanwhile is looked at first: nobody else would wake the run for it.
-                    if shared.options.leave_when_waiting && !self.has_to_stay() && shared.changes.seen() == seen {
+                    if shared.options.leave_when_waiting && !self.has_to_stay(now_us) && self.parks(seen, now_us)? {
                         return Ok(End::Waiting);
                     }
                     shared.reachable()?;
-                    shared.changes.wait(&*shared.ports.clock, seen, self.until_next_timer());
+                    shared.changes.wait(&*shared.ports.clock, seen, self.until_next_timer(now_us));
                 }
                 Err(unwind) => {
                     if let Some(end) = self.stopped(unwind)? {
@@ -332,16 +332,28 @@ impl Engine {
         })
     }
 
-    /// Nobody else would notice that a timer is due, a lock free or a guard's check failing.
-    fn has_to_stay(&self) -> bool {
-        let timer = |state: &RunState| state.steps.values().any(|step| matches!(step.phase, Phase::Timer(_)));
-        self.shared.watches.any() || self.shared.journal.with(|state| state.waits_for_locks() || timer(state))
+    /// Nobody else would notice a guard's check failing; and what is due soon is not worth an engine's start.
+    fn has_to_stay(&self, evaluated_us: i64) -> bool {
+        let journal = &self.shared.journal;
+        let soon_us = journal.now().wall_us.saturating_add(PARK_AFTER_US);
+        self.shared.watches.any() || journal.next_due_us(&Path::root(), evaluated_us).is_some_and(|due| due <= soon_us)
+    }
+
+    /// Leaves the run to whoever wakes it. False: something arrived meanwhile, and nobody would wake the run for that. Who
+    /// gives a lock up after this looks for who waits for it.
+    fn parks(&self, seen: u64, evaluated_us: i64) -> Result<bool, Unwind> {
+        self.shared.look_for_locks();
+        let quiet = self.shared.changes.seen() == seen;
+        if quiet {
+            self.shared.journal.park(evaluated_us)?;
+        }
+        Ok(quiet)
     }
 
     /// Time until the next timer or expiry.
-    fn until_next_timer(&self) -> Duration {
+    fn until_next_timer(&self, evaluated_us: i64) -> Duration {
         let now = self.shared.journal.now().wall_us;
-        let due = self.shared.next_due_us(&Path::root());
+        let due = self.shared.journal.next_due_us(&Path::root(), evaluated_us);
         due.map_or(LONGEST_WAIT, |due| Duration::from_micros(u64::try_from(due - now).unwrap_or(0)).min(LONGEST_WAIT))
     }
 }

@@ -10,9 +10,12 @@
 use crate::shared::{Changes, Fault, Observer, Options, Ports};
 use piton_core::decide::windows::may_go_aside;
 use piton_core::event::Event;
-use piton_core::ports::{Clock, Lease, SideLog, Store, StoreError, StoreErrorKind, Vault};
+use piton_core::park::{Rest, rest};
+use piton_core::ports::{Along, Clock, Lease, SideLog, Store, StoreError, StoreErrorKind, Vault};
 use piton_core::record::{Moment, Record, Sealed};
+use piton_core::state::Phase;
 use piton_core::{Path, RunState};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -38,6 +41,8 @@ pub(crate) struct Journal {
     fault: Option<Fault>,
     changes: Arc<Changes>,
     inner: Mutex<Inner>,
+    /// This engine leaves a run that waits: with each record it is kept what becomes of the run then.
+    leaves: bool,
     /// Held by whoever commits.
     commit: Mutex<Committer>,
     /// Someone commits; the end of each commit is told to all who wait for it.
@@ -68,6 +73,8 @@ impl Drop for Turn<'_> {
 struct Inner {
     state: RunState,
     buffer: Vec<Buffered>,
+    /// When polls look next, wall clock, microseconds: no event says so.
+    looks: BTreeMap<Path, i64>,
     flusher_waits: bool,
     closed: bool,
 }
@@ -77,6 +84,20 @@ struct Buffered {
     record: Record,
     /// Scopes whose locks end with it.
     released: Vec<Path>,
+    /// What becomes of the run where nobody drives it on from here.
+    rest: Rest,
+}
+
+impl Inner {
+    /// When a poll in this scope looks next.
+    fn next_look_us(&self, scope: &Path) -> Option<i64> {
+        let polls = self.looks.iter().filter(|(path, _)| path.is_within(scope) && self.is_polled(path));
+        polls.map(|(_, at_us)| *at_us).min()
+    }
+
+    fn is_polled(&self, path: &Path) -> bool {
+        self.state.steps.get(path).is_some_and(|step| matches!(step.phase, Phase::Timer(_)))
+    }
 }
 
 struct Committer {
@@ -85,6 +106,8 @@ struct Committer {
     broken: Option<Broken>,
     /// Where records go while going back in a window whose store failed.
     side: Option<Box<dyn SideLog>>,
+    /// What the store was last told.
+    rest: Option<Rest>,
     committed_this_life: u64,
 }
 
@@ -106,8 +129,21 @@ impl Journal {
             observer,
             fault: options.fault.clone(),
             changes: Arc::default(),
-            inner: Mutex::new(Inner { state, buffer: Vec::new(), flusher_waits: false, closed: false }),
-            commit: Mutex::new(Committer { lease: Some(lease), broken: None, side: None, committed_this_life: 0 }),
+            leaves: options.leave_when_waiting,
+            inner: Mutex::new(Inner {
+                state,
+                buffer: Vec::new(),
+                looks: BTreeMap::new(),
+                flusher_waits: false,
+                closed: false,
+            }),
+            commit: Mutex::new(Committer {
+                lease: Some(lease),
+                broken: None,
+                side: None,
+                rest: None,
+                committed_this_life: 0,
+            }),
             committing: Mutex::new(false),
             committed: Condvar::new(),
             durable_seq,
@@ -155,6 +191,45 @@ impl Journal {
         lock(&self.commit).lease = None;
     }
 
+    /// Has a poll look at this time, or no more.
+    pub(crate) fn look_next(&self, path: &Path, at_us: Option<i64>) {
+        let looks = &mut lock(&self.inner).looks;
+        match at_us {
+            Some(at_us) => drop(looks.insert(path.clone(), at_us)),
+            None => drop(looks.remove(path)),
+        }
+    }
+
+    /// When the poll at this path looks next, once this engine has looked.
+    pub(crate) fn next_look_us(&self, path: &Path) -> Option<i64> {
+        lock(&self.inner).looks.get(path).copied()
+    }
+
+    /// When something in this scope goes on by itself: a timer, a question's end, a retry, a poll's next look. What was due
+    /// before it was evaluated last, and still waits, is not in the runbook any more.
+    pub(crate) fn next_due_us(&self, scope: &Path, evaluated_us: i64) -> Option<i64> {
+        let inner = lock(&self.inner);
+        inner.state.next_due_us(scope, evaluated_us).into_iter().chain(inner.next_look_us(scope)).min()
+    }
+
+    /// Before this engine leaves a run that waits, all of it being durable: when somebody is to go on with it.
+    pub(crate) fn park(&self, evaluated_us: i64) -> Result<(), Broken> {
+        let rest = self.rest(&lock(&self.inner), evaluated_us);
+        let mut committer = lock(&self.commit);
+        let Some(lease) = committer.lease.as_ref().filter(|_| committer.rest != Some(rest)) else { return Ok(()) };
+        let along = Along { rest: Some(rest), ..Along::default() };
+        let kept = self.store.append_along(&**lease, &[], &along);
+        kept.map_err(|error| Broken(format!("when the run goes on cannot be kept: {}", explain(&error))))?;
+        committer.rest = Some(rest);
+        Ok(())
+    }
+
+    fn rest(&self, inner: &Inner, evaluated_us: i64) -> Rest {
+        // In the foreground somebody sits before it, and decides what becomes of it.
+        let parks = self.leaves.then(|| rest(&inner.state, inner.next_look_us(&Path::root()), evaluated_us));
+        parks.unwrap_or_default()
+    }
+
     /// Appends events; durable after the next flush.
     pub(crate) fn append(&self, events: impl IntoIterator<Item = Event>) {
         let mut inner = lock(&self.inner);
@@ -192,7 +267,8 @@ impl Journal {
         let record = Record { seq, at, fence: sealed.fence, event, hash: sealed.hash };
         let released = piton_core::lock::released(&inner.state, &record.event);
         inner.state.apply(&record);
-        inner.buffer.push(Buffered { sealed, record, released });
+        let rest = self.rest(inner, i64::MIN);
+        inner.buffer.push(Buffered { sealed, record, released, rest });
         DEPENDS_ON.set(seq);
     }
 
@@ -282,17 +358,21 @@ impl Journal {
     fn commit_records(&self, committer: &mut Committer, batch: &[Buffered]) -> Result<(), Broken> {
         let sealed: &[Sealed] = &batch.iter().map(|buffered| buffered.sealed.clone()).collect::<Vec<_>>();
         let released: Vec<Path> = batch.iter().flat_map(|buffered| buffered.released.iter().cloned()).collect();
+        let rest = batch.last().map(|last| last.rest);
         let stored = match &committer.lease {
             _ if self.on_side_log() => Err(String::new()),
             None => Err(GIVEN_BACK.to_owned()),
             Some(lease) => {
-                let status = self.with(|state| state.status().word());
-                let appended = self.store.append_releasing(&**lease, sealed, Some(status), &released);
+                let status = Some(self.with(|state| state.status().word()));
+                // Told where it changes only: every commit would touch one page more.
+                let along = Along { status, released: &released, rest: rest.filter(|_| rest != committer.rest) };
+                let appended = self.store.append_along(&**lease, sealed, &along);
                 appended.map_err(|error| explain(&error))
             }
         };
-        if let Err(why) = stored {
-            self.commit_aside(committer, sealed, why)?;
+        match stored {
+            Ok(()) => committer.rest = rest.or(committer.rest),
+            Err(why) => self.commit_aside(committer, sealed, why)?,
         }
         committer.committed_this_life += sealed.len() as u64;
         Ok(())

@@ -11,7 +11,7 @@ use crate::shared::{Shared, lock};
 use piton_core::event::{Event, LockAwaited};
 use piton_core::hold::Decision;
 use piton_core::lock::{LockState, Locked, Locking, tell};
-use piton_core::ports::{StoreError, StoreErrorKind, Unwind};
+use piton_core::ports::{Along, StoreError, StoreErrorKind, Unwind};
 use piton_core::scope::{Catcher, Scope, ScopeKind};
 use piton_core::{Path, RunState, Value};
 use std::sync::Arc;
@@ -141,8 +141,13 @@ impl Shared {
             return;
         }
         let Ok(locks) = self.ports.store.locks() else { return };
-        let changed = wanted.into_iter().any(|(name, run, path, since_us)| {
-            locks.holder(&name).is_none_or(|now| *now != Locked { name: name.clone(), run, path, since_us })
+        let now_us = self.journal.now().wall_us;
+        let changed = wanted.into_iter().any(|(name, run, path, since_us)| match locks.holder(&name) {
+            Some(holder) => *holder != Locked { name, run, path, since_us },
+            // Where it is another run's turn, and that run knows, it is left to it for a while.
+            None => {
+                locks.turn(&name, now_us).is_none_or(|first| first.run == self.run || locks.called_us(first).is_none())
+            }
         });
         if changed {
             self.changes.notify();
@@ -163,7 +168,8 @@ impl Shared {
         if unknown.is_empty() {
             return Ok(());
         }
-        match self.journal.as_holder(|store, lease| store.append_releasing(lease, &[], None, &unknown)) {
+        let along = Along { released: &unknown, ..Along::default() };
+        match self.journal.as_holder(|store, lease| store.append_along(lease, &[], &along)) {
             Err(error) if error.kind != StoreErrorKind::Unavailable => Err(Broken(error.to_string())),
             _ => Ok(()),
         }

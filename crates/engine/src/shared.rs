@@ -66,7 +66,7 @@ pub struct Fault {
 pub struct Options {
     /// Fault injection, for tests.
     pub fault: Option<Fault>,
-    /// Return instead of waiting when everything that is left waits for a person.
+    /// Return instead of waiting when everything that is left waits: for people, times, locks.
     pub leave_when_waiting: bool,
     /// The plan that the run is bound to.
     pub approved: Option<Approved>,

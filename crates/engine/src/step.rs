@@ -9,6 +9,7 @@ use piton_core::decide::{Decision, decide_at};
 use piton_core::event::{AttemptFailed, Event, Evidence, How, StepHeld, StepSucceeded, Stored, UndoBegan, UndoReason};
 use piton_core::hold::{Choice, HoldReason};
 use piton_core::outcome::{Failure, FailureKind};
+use piton_core::park::PARK_AFTER_US;
 use piton_core::ports::{Cancel, Unwind};
 use piton_core::request::{Callbacks, Site, StepKind, StepRequest};
 use piton_core::scope::{Scope, ScopeKind};
@@ -129,7 +130,7 @@ impl Shared {
                     }
                 }
                 Decision::Recover(started) => self.recover(about, request, &started, callbacks)?,
-                Decision::PauseUntil(at_us) => self.pause_until(about.path, at_us)?,
+                Decision::PauseUntil(at_us) => self.pause_until(about, at_us)?,
                 Decision::Raise(failure) => return Err(Unwind::Failed { path: about.path.clone(), failure }),
                 Decision::Accept { generation, attempt, how, outcome } => {
                     let ok = how == How::SaidDone;
@@ -180,15 +181,18 @@ impl Shared {
         Unwind::Stopping
     }
 
-    /// Sleeps until a retry is due; the sleep ends early when the run stops.
-    fn pause_until(&self, path: &Path, at_us: i64) -> Result<(), Unwind> {
+    /// Sleeps until a retry is due, or parks; the sleep ends early when the run stops.
+    fn pause_until(&self, about: About<'_>, at_us: i64) -> Result<(), Unwind> {
         // Nobody waits on a result that is not durable.
         self.journal.flush()?;
-        let registered = self.register(path);
+        let registered = self.register(about.path);
         loop {
             let now = self.journal.now().wall_us;
             if now >= at_us {
                 return Ok(());
+            }
+            if at_us - now > PARK_AFTER_US && about.scope.window().is_none() {
+                return Err(Unwind::Parked);
             }
             let left = std::time::Duration::from_micros(u64::try_from(at_us - now).unwrap_or(0));
             // In slices: the wall clock may jump, and a stopping run is noticed by asking `decide` again.

@@ -10,6 +10,7 @@ use piton_core::action::Effect;
 use piton_core::decide::{Decision, decide};
 use piton_core::event::{Event, How, Stored, TimerSet};
 use piton_core::outcome::{Failure, FailureKind};
+use piton_core::park::PARK_AFTER_US;
 use piton_core::ports::Unwind;
 use piton_core::request::{Callbacks, PollRequest, Predicate, StepKind, WaitRequest};
 use piton_core::scope::Scope;
@@ -19,8 +20,6 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
-/// A wait with more left than this frees its thread and is evaluated again when due.
-const PARK_AFTER: StdDuration = StdDuration::from_secs(30);
 /// Looks of a poll come at least this far apart.
 const MIN_POLL_PAUSE: StdDuration = StdDuration::from_millis(5);
 
@@ -41,7 +40,7 @@ impl Shared {
                 break;
             }
             let left = StdDuration::from_micros(u64::try_from(left_us).unwrap_or(0));
-            if left > PARK_AFTER && scope.window().is_none() {
+            if left_us > PARK_AFTER_US && scope.window().is_none() {
                 return Err(Unwind::Parked);
             }
             let stop = self.sleep_slice(left, &registered.cancel)
@@ -70,7 +69,12 @@ impl Shared {
             effect: Some(Effect::Read),
         };
         let action = &request.check.action;
+        let pause = request.every.to_std().max(MIN_POLL_PAUSE);
+        let parked_until_us = self.journal.next_look_us(about.path);
+        // Before the timer is set: what is kept with it says when somebody looks, should this engine die.
+        self.journal.look_next(about.path, parked_until_us.or_else(|| Some(self.after(pause))));
         let Some(due_at_us) = self.timer(about, request.timeout, action, || action.summary())? else {
+            self.journal.look_next(about.path, None);
             let outcome = self.journal.with(|state| match state.steps.get(about.path).map(|step| &step.phase) {
                 Some(Phase::Succeeded { outcome, .. }) => Some(outcome.clone()),
                 _ => None,
@@ -78,13 +82,20 @@ impl Shared {
             return outcome.ok_or_else(|| Unwind::Broken("a poll's outcome is missing".into()));
         };
         self.open_window(scope)?;
+        let parks = pause > StdDuration::from_micros(PARK_AFTER_US.unsigned_abs()) && scope.window().is_none();
+        let now_us = self.journal.now().wall_us;
+        if parks && now_us < due_at_us && parked_until_us.is_some_and(|until_us| now_us < until_us) {
+            // Woken for something else.
+            self.journal.flush()?;
+            return Err(Unwind::Parked);
+        }
         let registered = self.register(about.path);
-        let pause = request.every.to_std().max(MIN_POLL_PAUSE);
         loop {
             let (saw, look) =
                 match self.look(about.path, &request.check, Predicate::Check, callbacks, &registered.cancel)? {
                     Look::Holds(outcome, evidence) => {
                         let outcome = self.timer_done(about, outcome, request.check.action.summary(), Some(evidence));
+                        self.journal.look_next(about.path, None);
                         return Ok(outcome);
                     }
                     Look::Hold(reason) => return Err(self.hold(about, reason)?),
@@ -101,8 +112,16 @@ impl Shared {
                 return self.poll_expired(about, request, &saw, look);
             }
             let left = StdDuration::from_micros(u64::try_from(left_us).unwrap_or(0));
+            self.journal.look_next(about.path, Some(self.after(pause.min(left))));
+            if parks {
+                return Err(Unwind::Parked);
+            }
             self.ports.clock.sleep(pause.min(left), &registered.cancel);
         }
+    }
+
+    fn after(&self, pause: StdDuration) -> i64 {
+        self.journal.now().wall_us.saturating_add(i64::try_from(pause.as_micros()).unwrap_or(i64::MAX))
     }
 
     /// The poll's time is over: a failure like any other, which an `attempt` may catch.
@@ -113,6 +132,7 @@ impl Shared {
         saw: &str,
         cause: Option<Failure>,
     ) -> Result<Stored<Outcome>, Unwind> {
+        self.journal.look_next(about.path, None);
         let why = cause.map_or_else(|| format!("last seen: {saw}"), |failure| failure.message);
         let failure = Failure::new(
             FailureKind::Expired,

@@ -9,6 +9,7 @@
 //! journal.db          the journals of all runs, with -wal and -shm while open
 //! open.lock           held while a database is created or migrated
 //! turn.lock           so that writers of several processes take turns
+//! waker.lock          held by the store's waker, with waker.bell, which tells it to look
 //! key  signing.key    32 random bytes each
 //! runs/ID/            a run's own files: lease.lock, lease.held, side.log, side.room, attempts and outputs
 //! ```

@@ -4,16 +4,15 @@
 
 use crate::args::DecideArgs;
 use crate::commands::follow::{self, Reader};
-use crate::commands::{engine, post};
+use crate::commands::{engine, post, waker};
 use crate::error::{CliError, Kind};
 use crate::exit::Exit;
-use crate::wire::Wire;
 use crate::world;
 use piton_core::hold::Decision;
 use piton_core::ports::{InboxMessage, Store as _};
 
 pub(crate) fn run(args: DecideArgs) -> Result<Exit, CliError> {
-    let wire = Wire::open()?;
+    let wire = waker::open()?;
     let run = wire.store.find(&args.run)?.id;
     let state = wire.state(&run)?;
     let ended = |status: &str| {

@@ -4,11 +4,10 @@
 
 use crate::args::AnswerArgs;
 use crate::commands::approve::{Given, asked_at, give};
-use crate::commands::{fields, names};
+use crate::commands::{fields, names, waker};
 use crate::error::{CliError, Kind};
 use crate::exit::Exit;
 use crate::ui::text::path_word;
-use crate::wire::Wire;
 use crate::world;
 use piton_core::event::Answer;
 use piton_core::hold::Decision;
@@ -16,7 +15,7 @@ use piton_core::ports::Store as _;
 use piton_core::request::Ask;
 
 pub(crate) fn run(args: AnswerArgs) -> Result<Exit, CliError> {
-    let wire = Wire::open()?;
+    let wire = waker::open()?;
     let run = wire.store.find(&args.run)?.id;
     let state = wire.state(&run)?;
     let (path, asked) = asked_at(&state, names::step(&state, &args.step, run.short())?, &run)?;

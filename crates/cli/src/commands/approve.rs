@@ -4,7 +4,7 @@
 //! between asks again.
 
 use crate::args::ApproveArgs;
-use crate::commands::{engine, names, post};
+use crate::commands::{engine, names, post, waker};
 use crate::error::{CliError, Kind};
 use crate::exit::Exit;
 use crate::print;
@@ -28,7 +28,7 @@ const SEE_THROUGH: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 pub(crate) fn run(args: ApproveArgs) -> Result<Exit, CliError> {
-    let wire = Wire::open()?;
+    let wire = waker::open()?;
     let run = wire.store.find(&args.run)?.id;
     let state = wire.state(&run)?;
     let answer = if args.reject { Answer::Reject } else { Answer::Approve };

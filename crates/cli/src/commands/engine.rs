@@ -2,9 +2,10 @@
 //!
 //! Owns the life of an engine in this process, and starting one in the background. Never decides how a run goes on.
 
-use crate::commands::leftovers;
+use crate::commands::{leftovers, waker};
 use crate::error::{CliError, Kind};
 use crate::exit::Exit;
+use crate::print;
 use crate::survival::ACCEPT_VARIABLE;
 use crate::ui::Screen;
 use crate::ui::story::Story;
@@ -20,7 +21,7 @@ use signal_hook::iterator::Signals;
 use std::fs::OpenOptions;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 /// How a run is driven here.
@@ -39,12 +40,12 @@ pub(crate) struct Driven {
     pub(crate) waiting: Waiting,
 }
 
-/// What an engine does when all that is left waits for a person.
+/// What an engine does when all that is left waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waiting {
     /// In the foreground it stays: somebody sits before it.
     Stays,
-    /// In the background it leaves: whoever answers starts another.
+    /// In the background it leaves: whoever answers starts another, or the store's waker does when its time comes.
     Leaves,
 }
 
@@ -54,7 +55,14 @@ pub(crate) fn run(run: &str) -> Result<Exit, CliError> {
     let _ = rustix::process::setsid();
     let mut wire = Wire::open()?;
     let run = wire.store.find(run)?.id;
-    let lease = take_lease(&wire, &run)?;
+    let lease = match take_lease(&wire, &run) {
+        // The waker and a person may start one at the same time: whichever comes first does what there is to do.
+        Err(error) if error.kind == Kind::RunBusy => {
+            print::note(&error.message);
+            return Ok(Exit::Done);
+        }
+        lease => lease?,
+    };
     // What is open must be finished or taken back, here as anywhere.
     let story = wire.story(&run)?;
     let open = story.state.open_window().is_some();
@@ -150,6 +158,8 @@ pub(crate) fn drive(wire: &Wire, driven: Driven, screen: Arc<Screen>) -> Result<
     let cleared = if keeps_files { leftovers::clear(wire, &run) } else { Ok(()) };
     // Told before the process ends: whoever lists runs need not look who still lives.
     engine.give_back();
+    // It may have left this run parked, or given up what another one waits for.
+    waker::summon(wire);
     screen.end(&run, &end);
     if let piton_engine::End::Broken(why) = end {
         return Err(piton_engine::Broken(why).into());
@@ -200,25 +210,7 @@ impl Following {
 
 /// Starts an engine for the run in the background and returns when it has the lease, or says why not.
 pub(crate) fn spawn_detached(wire: &Wire, run: &RunId) -> Result<(), CliError> {
-    let cannot = |error: std::io::Error| {
-        CliError::new(Kind::EngineNotStarted, "no engine can be started in the background").source(error)
-    };
-    let log_path = wire.store.run_dir(run).join("engine.log");
-    let log = OpenOptions::new().create(true).append(true).open(&log_path).map_err(cannot)?;
-    let mut command = Command::new(&wire.program);
-    if wire.survival.accepted() {
-        command.env(ACCEPT_VARIABLE, "1");
-    }
-    let mut child = command
-        .arg0("piton")
-        .arg("__engine")
-        .arg(run.as_str())
-        .env("PITON_HOME", &wire.home)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().map_err(cannot)?)
-        .stderr(log)
-        .spawn()
-        .map_err(cannot)?;
+    let mut child = start(wire, run).map_err(cannot_start)?;
     for _ in 0..DETACH_LOOKS {
         if wire.store.find(run.as_str())?.held_by.is_some() {
             return Ok(());
@@ -232,11 +224,37 @@ pub(crate) fn spawn_detached(wire: &Wire, run: &RunId) -> Result<(), CliError> {
                 return Ok(());
             }
             return Err(CliError::new(Kind::EngineNotStarted, "the engine in the background ended at once")
-                .hint(format!("its words are in {}", log_path.display())));
+                .hint(format!("its words are in {}", engine_log(wire, run).display())));
         }
         std::thread::sleep(DETACH_LOOK);
     }
     Ok(())
+}
+
+/// Starts an engine for the run, in a session of its own; its words go to the run's `engine.log`.
+pub(crate) fn start(wire: &Wire, run: &RunId) -> std::io::Result<Child> {
+    let log = OpenOptions::new().create(true).append(true).open(engine_log(wire, run))?;
+    let mut command = Command::new(&wire.program);
+    if wire.survival.accepted() {
+        command.env(ACCEPT_VARIABLE, "1");
+    }
+    command
+        .arg0("piton")
+        .arg("__engine")
+        .arg(run.as_str())
+        .env("PITON_HOME", &wire.home)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+}
+
+pub(crate) fn cannot_start(error: std::io::Error) -> CliError {
+    CliError::new(Kind::EngineNotStarted, "no engine can be started in the background").source(error)
+}
+
+fn engine_log(wire: &Wire, run: &RunId) -> PathBuf {
+    wire.store.run_dir(run).join("engine.log")
 }
 
 /// A started engine shows itself within this many looks, so far apart.

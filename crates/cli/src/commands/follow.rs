@@ -10,7 +10,7 @@ use crate::wire::Wire;
 use piton_core::RunState;
 use piton_core::event::Handle;
 use piton_core::ids::RunId;
-use piton_core::ports::Store as _;
+use piton_core::ports::{Parking as _, Store as _};
 use piton_core::progress::Said;
 use piton_core::record::{Chain, Record};
 use piton_core::state::Status;
@@ -112,7 +112,10 @@ pub(crate) fn until_stopped(
             if wire.store.find(run.as_str())?.held_by.is_some() {
                 last_engine = Instant::now();
             } else if last_engine.elapsed() >= WITHOUT_ENGINE {
-                return Ok(status);
+                // One that is parked goes on by itself, with another engine.
+                if wire.store.parked_until(run)?.is_none() {
+                    return Ok(status);
+                }
             }
         }
         if records.is_empty() {

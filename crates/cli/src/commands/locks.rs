@@ -5,6 +5,7 @@
 
 use crate::args::{LocksArgs, LocksCommand};
 use crate::commands::post::{self, Sent};
+use crate::commands::waker;
 use crate::error::{CliError, Kind};
 use crate::exit::Exit;
 use crate::print;
@@ -17,7 +18,7 @@ use piton_core::ports::{InboxMessage, Store as _};
 use serde_json::json;
 
 pub(crate) fn run(args: LocksArgs) -> Result<Exit, CliError> {
-    let wire = Wire::open()?;
+    let wire = waker::open()?;
     let locks = wire.store.locks()?;
     if let Some(LocksCommand::Break(args)) = args.command {
         let holder = locks.holder(&args.name).ok_or_else(|| {

@@ -6,13 +6,13 @@
 use crate::args::LogsArgs;
 use crate::commands::follow::until_stopped;
 use crate::commands::names;
+use crate::commands::waker;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::print;
 use crate::ui::plain;
 use crate::ui::story::Story;
 use crate::ui::text::{day, printable, printable_lines};
-use crate::wire::Wire;
 use piton_core::event::{Event, Handle, Stored};
 use piton_core::ids::RunId;
 use piton_core::ports::Store as _;
@@ -27,7 +27,7 @@ use std::path::PathBuf;
 const CHUNK_BYTES: usize = 64 * 1024;
 
 pub(crate) fn run(args: LogsArgs) -> Result<Exit, CliError> {
-    let wire = Wire::open()?;
+    let wire = waker::open()?;
     let run = wire.store.find(&args.run)?.id;
     let path = match &args.step {
         Some(name) => Some(names::step(&wire.state(&run)?, name, run.short())?),

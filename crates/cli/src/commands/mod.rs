@@ -6,6 +6,7 @@ pub(crate) mod engine;
 pub(crate) mod resume;
 pub(crate) mod run;
 pub(crate) mod undo;
+pub(crate) mod waker;
 pub(crate) mod watchdog;
 
 // People answer it.

@@ -5,6 +5,7 @@
 
 use super::anchor;
 use crate::args::{ReceiptArgs, ReceiptFormat};
+use crate::commands::waker;
 use crate::error::{CliError, Kind};
 use crate::exit::Exit;
 use crate::print;
@@ -22,7 +23,7 @@ const PUBLIC_KEY: &str = "signing.pub";
 
 pub(crate) fn run(args: ReceiptArgs) -> Result<Exit, CliError> {
     let place = args.anchor.as_deref().map(anchor::Place::parse).transpose()?;
-    let wire = Wire::open()?;
+    let wire = waker::open()?;
     let run = wire.store.find(&args.run)?.id;
     let sealed = wire.sealed(&run)?;
     let statement = Statement::from_journal(&sealed)?;

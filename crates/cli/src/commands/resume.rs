@@ -6,7 +6,7 @@
 use crate::args::ResumeArgs;
 use crate::commands::follow::{self, Reader};
 use crate::commands::post::{self, Sent};
-use crate::commands::{edited, engine, leftovers, names};
+use crate::commands::{edited, engine, leftovers, names, waker};
 use crate::error::{CliError, Kind};
 use crate::exit::Exit;
 use crate::ui::text::printable;
@@ -19,7 +19,7 @@ use piton_core::ids::{Actor, RunId};
 use piton_core::ports::{InboxMessage, LeaseOutcome, Store as _};
 
 pub(crate) fn run(args: ResumeArgs) -> Result<Exit, CliError> {
-    let mut wire = Wire::open()?;
+    let mut wire = waker::open()?;
     let found = wire.store.find(&args.run)?;
     let run = found.id;
     let story = wire.story(&run)?;

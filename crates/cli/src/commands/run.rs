@@ -6,6 +6,7 @@ use crate::args::RunArgs;
 use crate::commands::call::{Call, Verb, param_flag};
 use crate::commands::engine::{self, Driven, Waiting};
 use crate::commands::plan;
+use crate::commands::waker;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::print;
@@ -57,7 +58,7 @@ pub(crate) fn run(args: RunArgs) -> Result<Exit, CliError> {
     }
     let by = world::actor(call.matches.get_one::<String>("as").map(String::as_str));
 
-    let mut wire = Wire::open()?;
+    let mut wire = waker::open()?;
     wire.survival.accept(call.matches.get_flag("accept"));
     wire.survival.check(&call.runbook, None)?;
     let id = RunId::from_random(world::random() as u64);

@@ -3,11 +3,11 @@
 //! Owns the table and its JSON, documented in `docs/json.md`.
 
 use crate::args::JsonArgs;
+use crate::commands::waker;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::print;
 use crate::ui::text::{clip, date, pad, printable, rfc3339, width};
-use crate::wire::Wire;
 use piton_core::ids::{Actor, EngineId, RunId};
 use piton_core::ports::{RunSummary, Store as _};
 use serde::Serialize;
@@ -16,7 +16,7 @@ use serde::Serialize;
 const TITLE_COLUMNS: usize = 60;
 
 pub(crate) fn run(args: JsonArgs) -> Result<Exit, CliError> {
-    let wire = Wire::open()?;
+    let wire = waker::open()?;
     let runs = wire.store.runs()?;
     if args.json {
         let rows: Vec<Row<'_>> = runs.iter().map(Row::of).collect();

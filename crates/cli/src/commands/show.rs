@@ -3,6 +3,7 @@
 //! Owns the page; its JSON is `ui::report`.
 
 use crate::args::ShowArgs;
+use crate::commands::waker;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::print;
@@ -11,16 +12,15 @@ use crate::ui::failure;
 use crate::ui::report::Report;
 use crate::ui::story::Story;
 use crate::ui::text::{date, printable};
-use crate::wire::Wire;
 use piton_core::ids::EngineId;
-use piton_core::ports::{Clock as _, Store as _};
+use piton_core::ports::{Clock as _, Parking as _, Store as _};
 use piton_core::state::Status;
 
 /// Columns where standard output is no terminal.
 const COLUMNS: usize = 160;
 
 pub(crate) fn run(args: ShowArgs) -> Result<Exit, CliError> {
-    let wire = Wire::open()?;
+    let wire = waker::open()?;
     let found = wire.store.find(&args.run)?;
     let story = wire.story(&found.id)?;
     if story.state.started.is_none() {
@@ -28,14 +28,16 @@ pub(crate) fn run(args: ShowArgs) -> Result<Exit, CliError> {
         wire.started(&found.id)?;
     }
     let name = found.id.short();
+    let wakes = if found.held_by.is_none() { wire.store.parked_until(&found.id)? } else { None };
     if args.json {
-        let report = Report::of(&story, name, found.held_by.as_ref(), wire.clock.now());
+        let wakes_at_us = wakes.flatten();
+        let report = Report::of(&story, name, (found.held_by.as_ref(), wakes_at_us), wire.clock.now());
         let json =
             serde_json::to_string_pretty(&report).map_err(|error| CliError::bug("a run has no JSON").source(error))?;
         print::line(&json);
         return Ok(Exit::Done);
     }
-    print::out(&head(&story, found.held_by.as_ref()));
+    print::out(&head(&story, found.held_by.as_ref(), wakes));
     let canvas = Canvas {
         columns: print::columns().unwrap_or(COLUMNS),
         rows: usize::MAX,
@@ -55,7 +57,8 @@ pub(crate) fn run(args: ShowArgs) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-fn head(story: &Story, driven_by: Option<&EngineId>) -> String {
+/// `wakes`: it is parked, until a time or for a lock.
+fn head(story: &Story, driven_by: Option<&EngineId>, wakes: Option<Option<i64>>) -> String {
     let state = &story.state;
     let Some(started) = &state.started else { return String::new() };
     let field = |name: &str, text: &str| format!("  {name:<9} {}\n", printable(text));
@@ -67,6 +70,11 @@ fn head(story: &Story, driven_by: Option<&EngineId>) -> String {
     }
     if let Some(engine) = driven_by {
         text.push_str(&field("engine", &format!("process {} on {} drives it", engine.pid, engine.host)));
+    }
+    match wakes {
+        Some(Some(at_us)) => text.push_str(&field("engine", &format!("none; the waker starts one at {}", date(at_us)))),
+        Some(None) => text.push_str(&field("engine", "none; the waker starts one when it has its turn at the lock")),
+        None => {}
     }
     let lives = story.engines.len();
     if lives > 1 {

@@ -4,7 +4,7 @@
 
 use crate::args::UndoArgs;
 use crate::commands::follow::{self, Reader};
-use crate::commands::{engine, names, post};
+use crate::commands::{engine, names, post, waker};
 use crate::error::{CliError, Kind};
 use crate::exit::Exit;
 use crate::print;
@@ -20,7 +20,7 @@ use piton_core::{Path, RunState};
 use serde_json::json;
 
 pub(crate) fn run(args: UndoArgs) -> Result<Exit, CliError> {
-    let wire = Wire::open()?;
+    let wire = waker::open()?;
     let run = wire.store.find(&args.run)?.id;
     let state = wire.state(&run)?;
     let scope = match &args.to {

@@ -4,13 +4,13 @@
 
 use crate::args::WatchArgs;
 use crate::commands::follow;
+use crate::commands::waker;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::wire::Wire;
 use piton_core::ports::Store as _;
 
 pub(crate) fn run(args: WatchArgs) -> Result<Exit, CliError> {
-    let wire = Wire::open()?;
+    let wire = waker::open()?;
     let run = wire.store.find(&args.run)?.id;
     follow::follow(&wire, &run, args.json)
 }

@@ -320,6 +320,10 @@ fn waiting(story: &Story, run: &str) -> String {
         match &step.phase {
             Phase::Asked { asked, answers } => question(&mut text, run, path, asked, answers),
             Phase::Timer(timer) => push_field(&mut text, "until", &date(timer.due_at_us)),
+            Phase::Failed { failure, retry_at_us: Some(at_us) } => {
+                push_field(&mut text, "failed", &failure.message);
+                push_field(&mut text, "again", &date(*at_us));
+            }
             _ => {}
         }
     }

@@ -27,6 +27,8 @@ pub(crate) struct Report<'a> {
     status: &'static str,
     /// The engine that drives it now.
     driven_by: Option<&'a EngineId>,
+    /// When the waker starts an engine for it.
+    wakes_at: Option<String>,
     started_at: String,
     last_at: String,
     ended_at: Option<String>,
@@ -189,8 +191,14 @@ struct Journal {
 }
 
 impl<'a> Report<'a> {
-    /// `run`: the name for commands; `now`: for the times of what is unfinished.
-    pub(crate) fn of(story: &'a Story, run: &str, driven_by: Option<&'a EngineId>, now: Moment) -> Self {
+    /// `run`: the name for commands; `now`: for the times of what is unfinished. Beside the journal: who drives it, and when
+    /// the waker starts somebody who does.
+    pub(crate) fn of(
+        story: &'a Story,
+        run: &str,
+        (driven_by, wakes_at_us): (Option<&'a EngineId>, Option<i64>),
+        now: Moment,
+    ) -> Self {
         let state = &story.state;
         let started = state.started.as_deref();
         let tally = Tree::of(story, now).run().tally;
@@ -200,6 +208,7 @@ impl<'a> Report<'a> {
             title: started.map_or("", |started| &started.runbook.title),
             status: state.status().word(),
             driven_by,
+            wakes_at: wakes_at_us.map(rfc3339),
             started_at: rfc3339(state.started_at.wall_us),
             last_at: rfc3339(state.at.wall_us),
             ended_at: story.ended_at.map(|at| rfc3339(at.wall_us)),

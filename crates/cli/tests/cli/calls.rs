@@ -187,6 +187,7 @@ fn help_and_version_are_no_errors() {
       logs         Print a run's events, or a step's output
       receipt      Write a run's signed receipt
       verify       Verify a receipt, offline
+      waker        Start engines for parked runs when they are due, until it is ended: for systemd or cron's @reboot
       completions  Print a shell's completion script
 
     Options:

@@ -120,6 +120,18 @@ impl Place {
     }
 }
 
+impl Drop for Place {
+    /// No waker stays behind for a store that is about to be gone.
+    fn drop(&mut self) {
+        let Ok(told) = std::fs::read_to_string(self.home().join("waker.lock")) else { return };
+        let Some(pid) = told.trim().parse().ok().and_then(rustix::process::Pid::from_raw) else { return };
+        let words = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
+        if words.starts_with(b"piton\0__waker\0") {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+}
+
 pub(crate) struct Piton {
     command: Command,
 }

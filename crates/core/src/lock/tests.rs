@@ -72,6 +72,7 @@ fn only_a_wait_inside_what_is_held_closes_a_circle() {
     let locks = Locks {
         held: vec![locked("x", 1, "x"), locked("y", 2, "y"), locked("z", 3, "a/z")],
         waiting: vec![locked("z", 2, "y/z"), locked("x", 3, "a/z/deep/x"), locked("x", 3, "a/x")],
+        called: vec![],
     };
     let (one, two, three) = (RunId::from_random(1), RunId::from_random(2), RunId::from_random(3));
     let names = |chain: Option<Vec<Locked>>| chain.map(|chain| chain.iter().map(|held| held.name.clone()).collect());
@@ -82,4 +83,25 @@ fn only_a_wait_inside_what_is_held_closes_a_circle() {
     assert_eq!(names(locks.deadlock("free", &three, &path("a/z/free"))), None);
     // Its own lock, once more, inside itself.
     assert_eq!(names(locks.deadlock("x", &one, &path("x/p/x"))), Some(vec!["x".into()]));
+}
+
+#[test]
+fn whoever_waits_longest_has_its_turn_and_who_does_not_come_is_gone_past() {
+    let since = |wait: Locked, since_us: i64| Locked { since_us, ..wait };
+    let (first, second, other) = (locked("x", 2, "p"), locked("x", 1, "p"), locked("y", 3, "p"));
+    let mut locks = Locks {
+        waiting: vec![since(second.clone(), 8), since(first.clone(), 7), since(other.clone(), 1)],
+        ..Locks::default()
+    };
+    let turn = |locks: &Locks, now_us: i64| locks.turn("x", now_us).map(|wait| wait.run.clone());
+    assert_eq!(turn(&locks, 100), Some(first.run.clone()));
+    let late = 100 + CALL_PATIENCE_US as i64;
+    locks.called.push(since(first.clone(), 100));
+    assert_eq!(turn(&locks, late - 1), Some(first.run.clone()));
+    assert_eq!(turn(&locks, late), Some(second.run.clone()));
+    locks.called.push(since(second.clone(), late));
+    assert_eq!(turn(&locks, late), Some(second.run));
+    assert_eq!(turn(&locks, late + late), None, "whoever asks has it");
+    assert_eq!(turn(&locks, -late), None, "the clock was set back");
+    assert_eq!(locks.turn("free", 100), None);
 }

@@ -13,7 +13,7 @@ pub use cancel::{Cancel, Registration};
 pub use executor::{ActionFailed, AttemptContext, Executor, Prepared, Purpose, Remains, Running, Vault};
 pub use host::{Host, Program, SourceError, Sources, Unwind};
 pub use store::{
-    InboxEntry, InboxMessage, Lease, LeaseOutcome, NewRun, RunSummary, SideLog, SideLogs, Store, StoreError,
-    StoreErrorKind,
+    Along, InboxEntry, InboxMessage, Lease, LeaseOutcome, NewRun, Parked, Parking, RunSummary, SideLog, SideLogs,
+    Store, StoreError, StoreErrorKind, Woken,
 };
 pub use world::{Clock, Watchdog, Watchdogs};

@@ -7,6 +7,7 @@ use crate::event::Answer;
 use crate::hold::{Choice, Decision};
 use crate::ids::{Actor, EngineId, RunId};
 use crate::lock::{Locking, Locks};
+use crate::park::Rest;
 use crate::path::Path;
 use crate::record::Sealed;
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,17 @@ pub struct RunSummary {
     pub head_seq: u64,
     /// Who holds the lease now, where anyone does.
     pub held_by: Option<EngineId>,
+}
+
+/// What goes along with records, in their transaction.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Along<'a> {
+    /// A word for listings.
+    pub status: Option<&'a str>,
+    /// Scopes of the run: what they hold and wait for is given up.
+    pub released: &'a [Path],
+    /// What becomes of the run when nobody drives it; absent: what became of it before.
+    pub rest: Option<Rest>,
 }
 
 /// The right to append to a run's journal. Ends when dropped, or with the process.
@@ -150,20 +162,15 @@ pub trait Store: Send + Sync {
 
     /// Appends, all or nothing, durably on return. `status` is a word for listings.
     fn append(&self, lease: &dyn Lease, records: &[Sealed], status: Option<&str>) -> Result<(), StoreError> {
-        self.append_releasing(lease, records, status, &[])
+        self.append_along(lease, records, &Along { status, ..Along::default() })
     }
 
-    /// Appends, and with it gives up what these scopes of the run hold and wait for.
-    fn append_releasing(
-        &self,
-        lease: &dyn Lease,
-        records: &[Sealed],
-        status: Option<&str>,
-        released: &[Path],
-    ) -> Result<(), StoreError>;
+    /// Appends, and changes with it what goes along, in one transaction.
+    fn append_along(&self, lease: &dyn Lease, records: &[Sealed], along: &Along<'_>) -> Result<(), StoreError>;
 
-    /// Takes the lock for a scope of the lease's run, or says who holds it; durably on return. Asking again for what the
-    /// scope holds changes nothing. It survives engines: only `append_releasing` gives it up.
+    /// Takes the lock for a scope of the lease's run, or says who holds it or whose turn it is; durably on return. Asking
+    /// again for what the scope holds changes nothing. It survives engines: only what goes along with an append gives it
+    /// up.
     fn take_lock(&self, lease: &dyn Lease, name: &str, scope: &Path, at_us: i64) -> Result<Locking, StoreError>;
 
     /// Locks of all runs, by name.
@@ -187,6 +194,42 @@ pub trait Store: Send + Sync {
     fn version(&self) -> Option<u64> {
         None
     }
+}
+
+/// Runs that wait with nobody driving them, as a waker finds them. What is kept is what went along with their last records.
+pub trait Parking: Send + Sync {
+    /// Whether any run is parked, whatever it waits for.
+    fn any_parked(&self) -> Result<bool, StoreError>;
+
+    /// When the run goes on by itself, where it is parked; the inner `None`: no time is known.
+    fn parked_until(&self, run: &RunId) -> Result<Option<Option<i64>>, StoreError>;
+
+    /// The runs to start an engine for by now, those first that have been due longest, and at most so many. Calls
+    /// those whose turn at a free lock has come.
+    fn look_at_parked(&self, now_us: i64, most: usize) -> Result<Parked, StoreError>;
+
+    /// Counts an engine that is about to be started for the run, durably: none other is before its back-off is over, or the
+    /// run waits for another time. `None`: it is not parked any more.
+    fn waking(&self, run: &RunId, now_us: i64) -> Result<Option<Woken>, StoreError>;
+}
+
+/// What a waker finds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parked {
+    pub due: Vec<RunId>,
+    /// When to look again, wall clock, microseconds; `None`: nothing waits for a time.
+    pub look_again_us: Option<i64>,
+    /// Whether any run is parked.
+    pub any: bool,
+}
+
+/// An engine is about to be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Woken {
+    /// How many were for what it waits for now, this one with them.
+    pub tries: u32,
+    /// No other is started before.
+    pub not_before_us: i64,
 }
 
 /// A file with its space allocated beforehand, where going back in a window is recorded when the store fails.

@@ -148,7 +148,13 @@ impl RunState {
     fn change_step(&mut self, path: &Path, change: impl FnOnce(&mut Step)) {
         if let Some(step) = self.steps.get_mut(path) {
             let (done, held, running, waiting) = (step.is_done(), step.is_held(), step.is_running(), step.is_waiting());
+            let due = step.due_us();
             change(step);
+            let (was_due, due) = (due, step.due_us());
+            if was_due != due {
+                was_due.map(|was_due| self.dues.remove(&(was_due, path.clone())));
+                due.map(|due| self.dues.insert((due, path.clone())));
+            }
             self.done_steps = self.done_steps - u64::from(done) + u64::from(step.is_done());
             self.held_steps = self.held_steps - u64::from(held) + u64::from(step.is_held());
             self.running_steps = self.running_steps - u64::from(running) + u64::from(step.is_running());
@@ -480,7 +486,7 @@ impl RunState {
         }
     }
 
-    /// A question or a timer beside a failure that was caught: nobody waits for it any more.
+    /// A question, a timer or a retry beside a failure that was caught: nobody waits for it any more.
     fn end_waiting(&mut self, scope: &Path) {
         if self.waiting_steps == 0 {
             // Scopes settle by the thousand, and looking at every step costs more the longer the run is.
@@ -493,7 +499,10 @@ impl RunState {
             .map(|(path, _)| path.clone())
             .collect();
         for path in waiting {
-            self.change_step(&path, |step| step.phase = Phase::Undone);
+            self.change_step(&path, |step| match &mut step.phase {
+                Phase::Failed { retry_at_us, .. } => *retry_at_us = None,
+                phase => *phase = Phase::Undone,
+            });
         }
     }
 

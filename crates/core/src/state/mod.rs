@@ -23,7 +23,7 @@ use crate::request::Site;
 use crate::scope::ScopeKind;
 use crate::value::Value;
 use crate::window::Window;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 #[derive(Clone, Debug, Default)]
@@ -67,10 +67,12 @@ pub struct RunState {
     pub held_steps: u64,
     /// Steps that succeeded and were not taken back.
     pub done_steps: u64,
-    /// Steps with something of theirs under way, and steps that wait for a person or a timer: counted, since a run
+    /// Steps with something of theirs under way, and steps that wait for a person or a time: counted, since a run
     /// tells its status at every commit and may have a hundred thousand steps.
     pub running_steps: u64,
     pub waiting_steps: u64,
+    /// When waiting steps go on by themselves, and which; the earliest first.
+    pub dues: BTreeSet<(i64, Path)>,
     /// An `inverse()` keeps, or kept, a former file beside one that was written.
     pub keeps_files: bool,
     files: HashSet<Arc<str>>,
@@ -99,7 +101,7 @@ pub struct Settled {
 pub enum Status {
     /// It has work to do. Whether an engine does it is the lease's to say.
     Running,
-    /// It waits for a person or a timer, and nothing else can go on.
+    /// It waits for a person, a time or a lock, and nothing is under way.
     Waiting,
     Held,
     Undoing,
@@ -171,6 +173,12 @@ impl RunState {
 
     pub fn waits_for_locks(&self) -> bool {
         self.locks.values().any(|lock| matches!(lock, LockState::Waiting { .. }))
+    }
+
+    /// When a step in this scope goes on by itself, wall clock, microseconds: the earliest after this time.
+    pub fn next_due_us(&self, scope: &Path, after_us: i64) -> Option<i64> {
+        let later = self.dues.range((after_us.saturating_add(1), Path::root())..);
+        later.into_iter().find(|(_, path)| path.is_within(scope)).map(|(due_us, _)| *due_us)
     }
 
     /// The settled scope around (or at) this path, if any.

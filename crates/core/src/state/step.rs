@@ -114,13 +114,24 @@ impl Step {
         matches!(self.phase, Phase::Held(_)) || self.undo.held.is_some()
     }
 
-    /// Something of it is under way. What was decided is not: it may have to wait behind a question.
+    /// Something of it is under way. What was decided is not: it may have to wait behind a question; nor is what failed.
     pub fn is_running(&self) -> bool {
-        matches!(self.phase, Phase::Running(_) | Phase::Failed { .. })
+        matches!(self.phase, Phase::Running(_))
     }
 
+    /// For a person, a timer, or the time of its next attempt.
     pub fn is_waiting(&self) -> bool {
-        matches!(self.phase, Phase::Asked { .. } | Phase::Timer(_))
+        matches!(self.phase, Phase::Asked { .. } | Phase::Timer(_) | Phase::Failed { retry_at_us: Some(_), .. })
+    }
+
+    /// When it goes on by itself, wall clock, microseconds: a timer, the end of a question, the next attempt.
+    pub fn due_us(&self) -> Option<i64> {
+        match &self.phase {
+            Phase::Timer(timer) => Some(timer.due_at_us),
+            Phase::Asked { asked, .. } => asked.expires_at_us,
+            Phase::Failed { retry_at_us, .. } => *retry_at_us,
+            _ => None,
+        }
     }
 
     /// What takes this step back: the undos of all attempts that may have begun, latest first, equal ones once.

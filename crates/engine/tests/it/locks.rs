@@ -45,7 +45,7 @@ fn nobody_holds(sim: &Sim) {
 #[test]
 fn two_runs_that_want_one_lock_have_it_one_after_the_other() {
     let one = Sim::new(locked("add work; signal in; await go"));
-    let two = one.another(8, locked("add work"));
+    let two = one.another(8, locked("add work")).staying();
     let (first, second) = {
         let first = one.beside();
         one.world.wait_for("in");
@@ -65,9 +65,9 @@ fn two_runs_that_want_one_lock_have_it_one_after_the_other() {
 #[test]
 fn many_runs_are_never_in_the_lock_together() {
     let inside = std::sync::Arc::new(std::sync::Mutex::new((0, 0)));
-    let one = Sim::new(locked("hook in; sleep 20; hook out"));
+    let one = Sim::new(locked("hook in; sleep 20; hook out")).staying();
     let sims: Vec<Sim> =
-        (1..8).map(|number| one.another(number * 100, locked("hook in; sleep 20; hook out"))).collect();
+        (1..8).map(|number| one.another(number * 100, locked("hook in; sleep 20; hook out")).staying()).collect();
     for sim in sims.iter().chain([&one]) {
         let (enters, leaves) = (inside.clone(), inside.clone());
         sim.world.on("in", move || {
@@ -117,7 +117,7 @@ fn a_lock_survives_its_holders_death_and_whoever_waits_waits_on() {
     let one = Sim::new(locked("die; add work"));
     assert!(matches!(one.live(), End::Broken(_)));
     assert_eq!(one.store.held_by(one.id()), ["db"]);
-    let two = one.another(8, locked("add work"));
+    let two = one.another(8, locked("add work")).staying();
     let second = two.beside();
     until("it waits", || waits_for(&two, &one));
     assert_eq!(two.world.var("work"), 0);
@@ -143,7 +143,7 @@ fn a_lock_survives_parking_and_holds_and_its_waiters_death() {
     one.decide("db/work", Choice::Retry);
     assert!(matches!(one.live(), End::Waiting));
     assert_eq!(one.store.held_by(one.id()), ["db"], "a run that waits for a person keeps it");
-    let two = one.another(8, locked("add work"));
+    let two = one.another(8, locked("add work")).staying();
     let second = two.beside();
     until("it waits", || waits_for(&two, &one));
     two.world.kill(1);
@@ -235,8 +235,8 @@ fn a_lock_that_a_person_breaks_stops_its_holder_until_it_has_it_again() {
             })
         })
     };
-    let one = Sim::new(book("signal in; await go; add one"));
-    let two = one.another(8, book("signal in; await go; add one"));
+    let one = Sim::new(book("signal in; await go; add one")).staying();
+    let two = one.another(8, book("signal in; await go; add one")).staying();
     let first = one.beside();
     one.world.wait_for("in");
     let second = two.beside();
@@ -348,8 +348,8 @@ fn both(outer: &'static str, inner: &'static str) -> Book {
 
 #[test]
 fn runs_that_wait_for_each_other_in_a_circle_are_told_and_one_of_them_holds() {
-    let one = Sim::new(both("x", "y"));
-    let two = one.another(8, both("y", "x"));
+    let one = Sim::new(both("x", "y")).staying();
+    let two = one.another(8, both("y", "x")).staying();
     let (first, second) = (one.beside(), two.beside());
     one.world.wait_for("in");
     two.world.wait_for("in");

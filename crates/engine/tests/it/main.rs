@@ -12,6 +12,7 @@ mod crashes;
 mod guards;
 mod holds;
 mod locks;
+mod parked;
 mod people;
 mod planted;
 mod random;

@@ -98,14 +98,14 @@ fn a_rejection_is_a_failure_that_holds_and_may_be_asked_again() {
 fn an_approval_that_nobody_gives_in_time_is_a_failure() {
     let sim = Sim::new(Book::new(|run| {
         run.attempt("try", |inside| {
-            inside.approve_by("sure?", 1, false, Some(60))?;
+            inside.approve_by("sure?", 1, false, Some(63))?;
             Ok(Value::None)
         })
     }));
     assert!(matches!(sim.live(), End::Waiting));
-    sim.clock.jump(Duration::from_secs(59));
+    sim.clock.jump(Duration::from_secs(24));
     assert!(matches!(sim.live(), End::Waiting));
-    sim.clock.jump(Duration::from_secs(2));
+    sim.clock.jump(Duration::from_secs(40));
     assert!(sim.approve("try/sure?"), "it may be sent, too late");
     let end = sim.live();
     sim.check();

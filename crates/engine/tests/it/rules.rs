@@ -227,7 +227,7 @@ fn replaying_up_to_the_frontier_performs_and_journals_nothing() {
         })
         .function("item", |item, key| {
             if key == Value::str("item-1") {
-                item.approve_by("no", 1, false, Some(1))?;
+                item.approve_by("no", 1, false, Some(3600))?;
             }
             item.step("do", sh(if key == Value::str("item-2") { "fail" } else { "add x" })).go()?;
             Ok(Value::None)

@@ -4,7 +4,7 @@ use super::leases::OldLease;
 use super::peer::{PEER_LOCK, Peer};
 use super::{World, create, lease, record, start};
 use piton_core::lock::{Locked, Locking};
-use piton_core::ports::{Store, StoreErrorKind};
+use piton_core::ports::{Along, Store, StoreErrorKind};
 use piton_core::{Path, RunId};
 
 fn scope(name: &str) -> Path {
@@ -13,6 +13,10 @@ fn scope(name: &str) -> Path {
 
 fn locked(name: &str, run: &RunId, at: &str, since_us: i64) -> Locked {
     Locked { name: name.to_owned(), run: run.clone(), path: scope(at), since_us }
+}
+
+fn giving_up(released: &[Path]) -> Along<'_> {
+    Along { released, ..Along::default() }
 }
 
 fn holders(store: &dyn Store) -> Vec<Locked> {
@@ -39,13 +43,14 @@ pub(super) fn excludes(world: &dyn World) {
     assert_eq!(locks.waiting, [locked("x", &two, "s", 6), locked("x", &one, "t", 8)]);
     // Given up with the record that ends the scope.
     let end = record(&start(), first.fence());
-    store.append_releasing(&*first, &[end], Some("running"), &[scope("s")]).unwrap();
+    let along = Along { status: Some("running"), released: &[scope("s")], ..Along::default() };
+    store.append_along(&*first, &[end], &along).unwrap();
     assert_eq!(holders(&*other), [locked("y", &two, "r", 7)]);
     assert_eq!(other.take_lock(&*second, "x", &scope("s"), 10).unwrap(), Locking::Taken);
     let waiting = other.locks().unwrap().waiting;
     assert_eq!(waiting, [locked("x", &one, "t", 8)], "who has it waits no more");
     // What waits is given up, too, and another run's is not.
-    store.append_releasing(&*first, &[], None, &[scope("t"), scope("s")]).unwrap();
+    store.append_along(&*first, &[], &giving_up(&[scope("t"), scope("s")])).unwrap();
     assert!(other.locks().unwrap().waiting.is_empty());
     assert_eq!(holders(&*store).len(), 2);
 }
@@ -64,7 +69,7 @@ pub(super) fn outlives(world: &dyn World) {
     assert_eq!(holders(&*store), held, "it outlives its holder's process");
     let heir = lease(&*store, &holder.run);
     assert_eq!(store.take_lock(&*heir, PEER_LOCK, &holder.path, 9).unwrap(), Locking::Taken);
-    store.append_releasing(&*heir, &[], None, std::slice::from_ref(&holder.path)).unwrap();
+    store.append_along(&*heir, &[], &giving_up(std::slice::from_ref(&holder.path))).unwrap();
     assert!(holders(&*store).is_empty());
 }
 
@@ -77,7 +82,7 @@ pub(super) fn fences(world: &dyn World) {
     fenced(store.take_lock(&old, "x", &scope("s"), 1).unwrap_err());
     assert!(holders(&*store).is_empty());
     assert_eq!(store.take_lock(&*held, "x", &scope("s"), 1).unwrap(), Locking::Taken);
-    fenced(store.append_releasing(&old, &[], None, &[scope("s")]).unwrap_err());
+    fenced(store.append_along(&old, &[], &giving_up(&[scope("s")])).unwrap_err());
     assert_eq!(holders(&*store).len(), 1);
 }
 
@@ -87,7 +92,7 @@ pub(super) fn released_whole(world: &dyn World) {
     let held = lease(&*store, &run);
     assert_eq!(store.take_lock(&*held, "x", &scope("s"), 1).unwrap(), Locking::Taken);
     let gap = record(&record(&start(), held.fence()), held.fence());
-    let error = store.append_releasing(&*held, &[gap], None, &[scope("s")]).unwrap_err();
+    let error = store.append_along(&*held, &[gap], &giving_up(&[scope("s")])).unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::OutOfOrder);
     assert_eq!(holders(&*store).len(), 1, "the record that ends the scope was not stored");
 }

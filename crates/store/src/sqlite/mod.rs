@@ -12,6 +12,7 @@ mod lease;
 mod locks;
 mod log;
 mod migrate;
+mod parked;
 mod records;
 mod runs;
 mod snapshot;

@@ -3,13 +3,13 @@
 //! Owns the append, the hot path of a run: two look-ups in cached pages, the inserts, one sync. Never interprets an
 //! event, and recomputes only the one hash that ties a batch to the journal's head.
 
-use super::locks;
+use super::{locks, parked};
 use crate::error::{Fault, refused};
 use crate::fence::{self, Admission};
 use piton_core::ports::StoreErrorKind::{Fenced, OutOfOrder, Unreadable};
-use piton_core::ports::{Lease, StoreErrorKind};
+use piton_core::ports::{Along, Lease, StoreErrorKind};
 use piton_core::record::{Moment, Sealed, chain};
-use piton_core::{Digest, Path, RunId};
+use piton_core::{Digest, RunId};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::ops::RangeInclusive;
@@ -62,21 +62,23 @@ pub(crate) fn append(
     connection: &Connection,
     lease: &dyn Lease,
     records: &[Sealed],
-    status: Option<&str>,
-    released: &[Path],
+    along: &Along<'_>,
 ) -> Result<(), Fault> {
     let run = fenced_row(connection, lease)?;
     if !records.is_empty() {
         check_follows(head(connection, run.number)?, lease, records)?;
         insert(connection, run.number, records)?;
     }
-    if let Some(status) = status {
+    if let Some(status) = along.status {
         // Unchanged words touch no page.
         connection
             .prepare_cached("UPDATE runs SET status = ?2 WHERE number = ?1 AND status <> ?2")?
             .execute(params![run.number, status])?;
     }
-    locks::release(connection, run.number, released)
+    if let Some(rest) = along.rest {
+        parked::keep(connection, run.number, rest)?;
+    }
+    locks::release(connection, run.number, along.released)
 }
 
 fn insert(connection: &Connection, number: i64, records: &[Sealed]) -> Result<(), Fault> {

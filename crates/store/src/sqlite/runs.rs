@@ -2,7 +2,7 @@
 //!
 //! Owns the rows of `runs` and how people name a run. Never trusts a row about who holds a lease: the lock tells.
 
-use super::records::{digest, json, seq_of, to_json};
+use super::records::{digest, json, json_error, seq_of, to_json};
 use super::snapshot;
 use crate::error::{Fault, refused};
 use piton_core::RunId;
@@ -79,15 +79,17 @@ fn ambiguous(name: &str, found: &[RunSummary]) -> String {
     format!("several runs begin with \"{name}\": {}{more}; give more of the id", shown.join(", "))
 }
 
+/// A column that holds a run's id.
+pub(crate) fn id(row: &Row<'_>, index: usize) -> rusqlite::Result<RunId> {
+    let id: String = row.get(index)?;
+    RunId::parse(&id).ok_or_else(|| json_error(index, format!("\"{id}\" is not a run's id")))
+}
+
 fn summary(row: &Row<'_>) -> rusqlite::Result<RunSummary> {
-    let id: String = row.get(0)?;
+    let id = id(row, 0)?;
     let created_at_us = row.get(2)?;
     let holder: Option<EngineId> = if row.get_ref(5)?.as_str_or_null()?.is_some() { Some(json(row, 5)?) } else { None };
     let head: Option<i64> = row.get(6)?;
-    let id = RunId::parse(&id).ok_or_else(|| {
-        let what = format!("\"{id}\" is not a run's id");
-        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, what.into())
-    })?;
     Ok(RunSummary {
         id,
         title: row.get(1)?,

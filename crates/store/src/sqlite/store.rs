@@ -8,17 +8,19 @@ use super::connection::{self, Reader, Writer};
 use super::lease::SqliteLease;
 use super::log::Log;
 use super::turn::Turns;
-use super::{inbox, locks, records, runs, snapshot};
+use super::{inbox, locks, parked, records, runs, snapshot};
 use crate::error::from_io;
 use crate::home::Home;
 use crate::lock::RunLock;
 use crate::side_log::{self, FileSideLog, SIDE_LOG_BYTES};
+use crate::waker::{self, Seat};
 use crate::{error::Fault, keys};
 use piton_core::hold::Decision;
 use piton_core::ids::EngineId;
 use piton_core::lock::{Locking, Locks};
 use piton_core::ports::{
-    InboxEntry, InboxMessage, Lease, LeaseOutcome, NewRun, RunSummary, SideLog, SideLogs, Store, StoreError,
+    Along, InboxEntry, InboxMessage, Lease, LeaseOutcome, NewRun, Parked, Parking, RunSummary, SideLog, SideLogs,
+    Store, StoreError, Woken,
 };
 use piton_core::record::Sealed;
 use piton_core::{Digest, RunId};
@@ -71,6 +73,26 @@ impl SqliteStore {
     /// Seed of the ed25519 key that signs receipts, made when first asked for.
     pub fn signing_key_seed(&self) -> Result<[u8; 32], StoreError> {
         keys::signing_key_seed(&self.home)
+    }
+
+    /// The waker's seat; `None`: somebody sits there already.
+    pub fn waker_seat(&self) -> Result<Option<Seat>, StoreError> {
+        Seat::take(self.home.path()).map_err(|error| from_io("take the waker's seat in", self.home.path(), error))
+    }
+
+    /// The waker's seat, once it is free.
+    pub fn waker_seat_when_free(&self) -> Result<Seat, StoreError> {
+        Seat::wait(self.home.path()).map_err(|error| from_io("take the waker's seat in", self.home.path(), error))
+    }
+
+    /// Whether a waker lives; one that does is told to look.
+    pub fn ring_waker(&self) -> bool {
+        waker::ring(self.home.path())
+    }
+
+    /// The process of the store's waker, where one lives.
+    pub fn waker(&self) -> Option<u32> {
+        waker::sitter(self.home.path())
     }
 
     /// The run's directory, after making sure that there is such a run.
@@ -146,15 +168,13 @@ impl Store for SqliteStore {
         Ok(Box::new(self.take_lease(&dir, lock, run, engine)?))
     }
 
-    fn append_releasing(
-        &self,
-        lease: &dyn Lease,
-        records: &[Sealed],
-        status: Option<&str>,
-        released: &[piton_core::Path],
-    ) -> Result<(), StoreError> {
-        self.writer
-            .write("append to the journal", |connection| records::append(connection, lease, records, status, released))
+    fn append_along(&self, lease: &dyn Lease, records: &[Sealed], along: &Along<'_>) -> Result<(), StoreError> {
+        self.writer.write("append to the journal", |connection| records::append(connection, lease, records, along))?;
+        if !along.released.is_empty() {
+            // A run that is parked may wait for what was given up.
+            self.ring_waker();
+        }
+        Ok(())
     }
 
     fn take_lock(
@@ -199,6 +219,33 @@ impl Store for SqliteStore {
             Ok(pragma.query_row([], |row| records::unsigned(row, 0))?)
         });
         version.ok()
+    }
+}
+
+impl Parking for SqliteStore {
+    fn any_parked(&self) -> Result<bool, StoreError> {
+        self.reader.read("look for parked runs", parked::any)
+    }
+
+    fn parked_until(&self, run: &RunId) -> Result<Option<Option<i64>>, StoreError> {
+        self.reader.read("look for parked runs", |connection| parked::until(connection, run))
+    }
+
+    fn look_at_parked(&self, now_us: i64, most: usize) -> Result<Parked, StoreError> {
+        let calls = self
+            .reader
+            .read("look for parked runs", |connection| Ok(parked::to_call(&locks::all(connection)?, now_us)))?;
+        if !calls.is_empty() {
+            self.writer.write("call who waits for a lock", |connection| {
+                calls.iter().try_for_each(|wait| locks::call(connection, wait, now_us))
+            })?;
+        }
+        let is_driven = |run: &RunId| RunLock::is_held(&self.home.run_dir(run));
+        self.reader.read("look for parked runs", |connection| parked::look(connection, now_us, most, is_driven))
+    }
+
+    fn waking(&self, run: &RunId, now_us: i64) -> Result<Option<Woken>, StoreError> {
+        self.writer.write("count a start", |connection| parked::waking(connection, run, now_us))
     }
 }
 

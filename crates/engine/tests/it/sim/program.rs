@@ -130,6 +130,11 @@ impl StepCall<'_> {
         self
     }
 
+    pub(crate) fn retry_after(mut self, times: u32, ms: u64) -> Self {
+        self.request.retry = Retry { times, backoff: Duration::from_ms(ms), cap: Duration::from_ms(ms), ..Retry::NONE };
+        self
+    }
+
     pub(crate) fn timeout(mut self, ms: u64) -> Self {
         self.request.timeout = Some(Duration::from_ms(ms));
         self

@@ -9,8 +9,9 @@ use piton_core::event::Event;
 use piton_core::hold::Decision;
 use piton_core::ids::EngineId;
 use piton_core::lock::{Locked, Locking, Locks};
+use piton_core::park::Rest;
 use piton_core::ports::{
-    InboxEntry, InboxMessage, Lease, LeaseOutcome, NewRun, RunSummary, SideLog, SideLogs, Store, StoreError,
+    Along, InboxEntry, InboxMessage, Lease, LeaseOutcome, NewRun, RunSummary, SideLog, SideLogs, Store, StoreError,
     StoreErrorKind,
 };
 use piton_core::record::{Chain, Sealed};
@@ -38,6 +39,8 @@ pub(crate) struct Kept {
     pub(crate) side_room: usize,
     pub(crate) side_takes: Duration,
     pub(crate) side_prepared: bool,
+    /// What becomes of the run where nobody drives it.
+    pub(crate) rest: Rest,
     /// A fault between the engine and its journal.
     pub(crate) plant: Option<Plant>,
 }
@@ -124,6 +127,7 @@ impl MemStore {
         let keeps = |held: &Locked| held.run != *run || !released.contains(&held.path);
         locks.held.retain(keeps);
         locks.waiting.retain(keeps);
+        locks.called.retain(keeps);
     }
 
     pub(crate) fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -220,13 +224,8 @@ impl Store for MemStore {
         Err(refused(StoreErrorKind::Unavailable, "the simulation hands leases to its lives"))
     }
 
-    fn append_releasing(
-        &self,
-        lease: &dyn Lease,
-        records: &[Sealed],
-        _: Option<&str>,
-        released: &[Path],
-    ) -> Result<(), StoreError> {
+    fn append_along(&self, lease: &dyn Lease, records: &[Sealed], along: &Along<'_>) -> Result<(), StoreError> {
+        let released = along.released;
         let takes = self.kept().commit_takes;
         if !takes.is_zero() {
             std::thread::sleep(takes);
@@ -262,6 +261,8 @@ impl Store for MemStore {
                 self.release(lease.run(), &ended);
             }
         }
+        // All of them are stored, whether or not their engine lives to see it.
+        kept.rest = along.rest.unwrap_or(kept.rest);
         if self.world.is_dead(life) {
             return Err(refused(StoreErrorKind::Unavailable, "this engine has died"));
         }
@@ -281,17 +282,31 @@ impl Store for MemStore {
         let own = Locked { name: name.to_owned(), run: lease.run().clone(), path: scope.clone(), since_us: at_us };
         let mut locks = self.locks.lock().unwrap();
         let same = |held: &Locked| held.run == own.run && held.path == own.path;
-        match locks.holder(name).cloned() {
-            Some(holder) if !same(&holder) => {
+        let (holder, first) = (locks.holder(name).cloned(), locks.turn(name, at_us).cloned());
+        let busy = match (&holder, &first) {
+            (Some(holder), _) if !same(holder) => {
                 if let Some(chain) = locks.deadlock(name, lease.run(), scope) {
                     return Ok(Locking::Deadlock(chain));
                 }
-                locks.waiting.retain(|wait| !same(wait));
-                locks.waiting.push(own);
-                return Ok(Locking::Busy(holder));
+                Some(holder.clone())
             }
-            Some(_) => {}
-            None => locks.held.push(own.clone()),
+            (None, Some(first)) if !same(first) => {
+                if locks.called_us(first).is_none() {
+                    locks.called.push(Locked { since_us: at_us, ..first.clone() });
+                }
+                Some(first.clone())
+            }
+            _ => None,
+        };
+        locks.called.retain(|called| !same(called));
+        if let Some(busy) = busy {
+            if !locks.waiting.iter().any(same) {
+                locks.waiting.push(own.clone());
+            }
+            return Ok(Locking::Busy(busy));
+        }
+        if holder.is_none() {
+            locks.held.push(own.clone());
         }
         locks.waiting.retain(|wait| !same(wait));
         drop(locks);

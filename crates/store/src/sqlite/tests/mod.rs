@@ -3,6 +3,7 @@
 mod faults;
 mod log;
 mod opening;
+mod parked;
 
 use super::SqliteStore;
 use crate::conformance::{CHECKS, World, run_peer};
