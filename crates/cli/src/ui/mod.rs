@@ -11,6 +11,7 @@ pub(crate) mod story;
 pub(crate) mod beside;
 pub(crate) mod checklist;
 pub(crate) mod edit;
+pub(crate) mod estimate;
 pub(crate) mod failure;
 pub(crate) mod json;
 pub(crate) mod plain;

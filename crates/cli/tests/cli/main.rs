@@ -8,6 +8,7 @@ mod place;
 
 mod calls;
 mod edits;
+mod estimates;
 mod faults;
 mod guards;
 mod holds;

@@ -117,6 +117,14 @@ pub trait Store: Send + Sync {
     /// Newest first.
     fn runs(&self) -> Result<Vec<RunSummary>, StoreError>;
 
+    /// Of runs with this title and one of these statuses, the newest ones, newest first.
+    fn runs_of(&self, title: &str, statuses: &[&str], limit: usize) -> Result<Vec<RunSummary>, StoreError> {
+        let mut runs = self.runs()?;
+        runs.retain(|run| run.title == title && statuses.contains(&run.status.as_str()));
+        runs.truncate(limit);
+        Ok(runs)
+    }
+
     /// By unique prefix of the id, or `@last`.
     fn find(&self, name: &str) -> Result<RunSummary, StoreError>;
 

@@ -106,7 +106,7 @@ fn summary(page: &mut String, told: &Predicate) {
     };
     line("Status", format!("{status}{}", if run.finished.is_none() { " (not finished)" } else { "" }));
     if let Some(rehearsal) = &run.rehearsal {
-        line("Rehearsal", format!("{} on stand-in systems: nothing real was changed", code(rehearsal)));
+        line("Rehearsal", format!("{rehearsal}, on stand-in systems, says who started it"));
     }
     line("Started", format!("{} by {}", run.started_at, code(&told.started_by.to_string())));
     line("Last record", format!("{} ({} later)", run.last_at, human(took)));

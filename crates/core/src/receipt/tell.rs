@@ -459,7 +459,7 @@ impl Teller {
                 id: started.run.clone(),
                 title: started.runbook.title.clone(),
                 status: self.state.status().word(),
-                rehearsal: started.rehearsal.clone(),
+                rehearsal: started.rehearsal,
                 piton: started.piton.clone(),
                 started_at: Instant(first.at.wall_us),
                 last_at: Instant(self.state.at.wall_us),

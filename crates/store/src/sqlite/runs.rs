@@ -42,6 +42,22 @@ pub(crate) fn list(connection: &Connection) -> Result<Vec<RunSummary>, Fault> {
     Ok(runs.collect::<Result<_, _>>()?)
 }
 
+/// Runs come by the ten thousand: only those that are wanted are looked up in the journal.
+pub(crate) fn list_of(
+    connection: &Connection,
+    title: &str,
+    statuses: &[&str],
+    limit: usize,
+) -> Result<Vec<RunSummary>, Fault> {
+    let sql = format!(
+        "{SUMMARY} WHERE r.title = ?1 AND r.status IN (SELECT value FROM json_each(?2)) ORDER BY r.number DESC LIMIT ?3"
+    );
+    let mut select = connection.prepare_cached(&sql)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let runs = select.query_map(params![title, to_json(&statuses)?, limit], summary)?;
+    Ok(runs.collect::<Result<_, _>>()?)
+}
+
 pub(crate) fn find(connection: &Connection, name: &str) -> Result<RunSummary, Fault> {
     if name == "@last" {
         return connection
