@@ -107,6 +107,9 @@ pub enum Event {
         path: Path,
         generation: u32,
         why: String,
+        /// A rehearsal turns round here: nothing went wrong.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        rehearsed: bool,
     },
     WindowClosed(WindowClosed),
 

@@ -15,6 +15,7 @@ mod locks;
 mod people;
 mod planted;
 mod random;
+mod rehearsals;
 mod rules;
 mod sim;
 mod steps;
