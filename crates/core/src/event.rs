@@ -13,6 +13,7 @@ use crate::hold::{Choice, Decision, HoldReason};
 use crate::ids::{Actor, EngineId, RunId};
 use crate::outcome::{Failure, Outcome};
 use crate::path::Path;
+pub use crate::rehearsal::Rehearsal;
 use crate::request::{Ask, Site, StepKind};
 use crate::scope::ScopeKind;
 use crate::value::Value;
@@ -193,24 +194,6 @@ pub struct RunStarted {
     /// On stand-in systems, says who started it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rehearsal: Option<Rehearsal>,
-}
-
-/// A run on stand-in systems. Both are performed as any run is; what differs is where a window turns round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Rehearsal {
-    Forward,
-    /// Goes back at a window's commit point instead of passing it, and ends there.
-    Back,
-}
-
-impl std::fmt::Display for Rehearsal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Forward => "forward",
-            Self::Back => "back",
-        })
-    }
 }
 
 /// An edit: what is evaluated from here on, and what its author was shown before anything ran.

@@ -29,6 +29,7 @@ pub mod hole;
 pub mod lock;
 pub mod plan;
 pub mod record;
+pub mod rehearsal;
 pub mod state;
 pub mod undo;
 pub mod window;

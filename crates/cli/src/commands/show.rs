@@ -60,6 +60,9 @@ fn head(story: &Story, driven_by: Option<&EngineId>) -> String {
     let Some(started) = &state.started else { return String::new() };
     let field = |name: &str, text: &str| format!("  {name:<9} {}\n", printable(text));
     let mut text = format!("run {}   {}   {}\n", started.run, state.status().word(), printable(&started.runbook.title));
+    if let Some(how) = started.rehearsal {
+        text.push_str(&field("rehearsal", &format!("{how}, on stand-in systems, says who started it")));
+    }
     text.push_str(&field("runbook", &format!("{} in {}", started.runbook.file, started.runbook.root)));
     text.push_str(&field("started", &format!("{} by {}", date(state.started_at.wall_us), started.by)));
     for (name, value) in &started.params {

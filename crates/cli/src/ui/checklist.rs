@@ -80,7 +80,8 @@ fn header(story: &Story, tree: &Tree<'_>, canvas: &Canvas<'_>) -> String {
     let state = &story.state;
     let Some(started) = &state.started else { return String::new() };
     let done = count(tree.run().tally.done, "step");
-    let right = format!("run {}   {done}   {}", started.run.short(), took(tree.run().took_us));
+    let what = started.rehearsal.map_or_else(|| "run".to_owned(), |how| format!("REHEARSAL {how}"));
+    let right = format!("{what} {}   {done}   {}", started.run.short(), took(tree.run().took_us));
     let room = canvas.columns.saturating_sub(width(&right) + 5);
     let title = clip(&printable(&started.runbook.title), room);
     let gap = room.saturating_sub(width(&title)).min(MAX_NAME_COLUMNS.saturating_sub(width(&title)));

@@ -19,5 +19,6 @@ mod looking;
 mod people;
 mod plans;
 mod receipts;
+mod rehearsals;
 mod survival;
 mod wrong;

@@ -3,7 +3,7 @@
 //! Owns the interface every store implements, and what its errors mean. One conformance suite runs against each.
 
 use crate::digest::Digest;
-use crate::event::Answer;
+use crate::event::{Answer, Rehearsal};
 use crate::hold::{Choice, Decision};
 use crate::ids::{Actor, EngineId, RunId};
 use crate::lock::{Locking, Locks};
@@ -59,6 +59,8 @@ pub struct RunSummary {
     pub head_seq: u64,
     /// Who holds the lease now, where anyone does.
     pub held_by: Option<EngineId>,
+    /// Of a rehearsal, as its first record says.
+    pub rehearsal: Option<Rehearsal>,
 }
 
 /// The right to append to a run's journal. Ends when dropped, or with the process.

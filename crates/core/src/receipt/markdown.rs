@@ -168,7 +168,10 @@ fn windows(page: &mut String, told: &Predicate) {
             (None, _) => "open".to_owned(),
             (Some(true), within) => {
                 let late = if within == Some(false) { ", **over budget**" } else { "" };
-                format!("went back{late}: {}", code(window.going_back.as_deref().unwrap_or_default()))
+                let rehearsed = window.rehearsed_back_us.map_or_else(String::new, |us| {
+                    format!("; it took {} of a reserve of {}", human(us), window.reserve)
+                });
+                format!("went back{late}: {}{rehearsed}", code(window.going_back.as_deref().unwrap_or_default()))
             }
             (Some(false), Some(true)) => "within budget".to_owned(),
             (Some(false), _) => "**over budget**".to_owned(),

@@ -298,6 +298,9 @@ pub struct WindowTold {
     pub going_back: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub went_back: Option<bool>,
+    /// What going back took, where a rehearsal turned round.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rehearsed_back_us: Option<u64>,
     pub committed: bool,
     /// Engines that took over while it was open.
     pub take_overs: u64,

@@ -311,6 +311,7 @@ impl Teller {
                     same_boot: None,
                     going_back: None,
                     went_back: None,
+                    rehearsed_back_us: None,
                     committed: false,
                     take_overs: 0,
                     record: record.seq,
@@ -329,6 +330,9 @@ impl Teller {
                 window.within_budget = Some(closed.within_budget);
                 window.same_boot = Some(closed.same_boot);
                 window.went_back = Some(closed.went_back);
+                let known = self.state.windows.get(&closed.path).filter(|window| window.rehearsed);
+                let since = known.and_then(|window| window.back_since).filter(|_| closed.same_boot);
+                window.rehearsed_back_us = since.map(|since| record.at.boot_us.saturating_sub(since.boot_us));
                 window.committed = self.state.windows.get(&closed.path).is_some_and(|window| window.committed);
             }
             _ => {}

@@ -17,8 +17,11 @@ const SHOWN: usize = 8;
 /// Status of a run to which no engine has appended yet.
 const NEW: &str = "new";
 
-/// A run with the hour of its last record, which is its head's. `head` is found by its key, in one look-up a run.
-const SUMMARY: &str = "SELECT r.id, r.title, r.created_us, r.status, r.actor, r.holder, h.key, h.wall_us FROM runs r \
+/// A run with the hour of its last record, which is its head's, found by its key in one look-up a run; and whether it is a
+/// rehearsal, which its first record says: that is parsed only where the word stands in it.
+const SUMMARY: &str = "SELECT r.id, r.title, r.created_us, r.status, r.actor, r.holder, h.key, h.wall_us, \
+    (SELECT json_extract(f.body, '$.run_started.rehearsal') FROM records f \
+    WHERE f.key = (r.number << 32 | 1) AND instr(f.body, '\"rehearsal\"') > 0) FROM runs r \
     LEFT JOIN records h ON h.key = (SELECT key FROM records \
     WHERE key > r.number << 32 AND key < (r.number + 1) << 32 ORDER BY key DESC LIMIT 1)";
 
@@ -113,6 +116,7 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<RunSummary> {
         by: json::<Actor>(row, 4)?,
         head_seq: head.map_or(0, seq_of),
         held_by: holder,
+        rehearsal: row.get_ref(8)?.as_str_or_null()?.and_then(|how| serde_json::from_value(how.into()).ok()),
     })
 }
 
