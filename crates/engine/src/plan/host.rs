@@ -180,7 +180,8 @@ impl Planner {
             return Ok(self.later(about, step, false));
         }
         let constant = matches!(*request.action, Action::Noop { .. });
-        let reads = constant || (step.fingerprint.is_some() && self.sees(about.scope));
+        let sees = if request.live { !self.planning.offline } else { self.sees(about.scope) };
+        let reads = constant || (step.fingerprint.is_some() && sees);
         if !reads {
             return Ok(self.later(about, step, false));
         }
