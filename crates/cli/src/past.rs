@@ -5,6 +5,7 @@
 
 use crate::error::CliError;
 use piton_core::RunId;
+use piton_core::event::Runbook;
 use piton_core::plan::past::{Past, PastRun};
 use piton_core::ports::{RunSummary, Store as _};
 use piton_core::state::Status;
@@ -37,6 +38,11 @@ pub(crate) fn read(store: &SqliteStore, title: &str, file: &str, but: Option<&Ru
         }
     }
     Ok(Past::of(runs))
+}
+
+/// The same for a run that goes on; none where nobody can tell.
+pub(crate) fn before(store: &SqliteStore, run: &RunId, runbook: &Runbook) -> Option<Past> {
+    read(store, &runbook.title, &runbook.file, Some(run)).ok().filter(|past| !past.is_empty())
 }
 
 /// What one run took; none: it is of another runbook, or nobody can tell.

@@ -38,6 +38,7 @@ fn flags() -> Vec<Arg> {
             .long("rehearse")
             .value_name("forward|back")
             .value_parser(["forward", "back"])
+            .hide_possible_values(true)
             .help("A rehearsal on stand-in systems: forward as any run, or back at its window's commit point"),
         Arg::new("accept")
             .long("accept")

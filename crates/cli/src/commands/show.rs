@@ -8,6 +8,7 @@ use crate::exit::Exit;
 use crate::print;
 use crate::ui::checklist::{self, Canvas};
 use crate::ui::failure;
+use crate::ui::remaining;
 use crate::ui::report::Report;
 use crate::ui::story::Story;
 use crate::ui::text::{date, printable};
@@ -36,14 +37,22 @@ pub(crate) fn run(args: ShowArgs) -> Result<Exit, CliError> {
         return Ok(Exit::Done);
     }
     print::out(&head(&story, found.held_by.as_ref()));
+    let running = found.held_by.is_some() && story.state.status() == Status::Running;
+    let runbook = story.state.runbook().filter(|_| running);
+    let past = runbook.and_then(|runbook| crate::past::before(&wire.store, &found.id, runbook));
     let canvas = Canvas {
         columns: print::columns().unwrap_or(COLUMNS),
         rows: usize::MAX,
         colors: print::colors(),
         now: wire.clock.now(),
         boot_id: wire.clock.boot_id(),
+        past: past.as_ref(),
         last_line: &|_| None,
     };
+    let left = past.as_ref().and_then(|past| remaining::left(&story, past, canvas.now));
+    if let Some(left) = left {
+        print::out(&format!("  {:<9} {left}\n", "time"));
+    }
     let lines = checklist::frame(&story, &canvas);
     let tree: Vec<&str> = lines.iter().skip(1).map(String::as_str).collect();
     print::out(&format!("\n{}\n", tree.join("\n")));

@@ -16,6 +16,7 @@ pub(crate) mod failure;
 pub(crate) mod json;
 pub(crate) mod plain;
 pub(crate) mod plan;
+pub(crate) mod remaining;
 pub(crate) mod report;
 mod screen;
 

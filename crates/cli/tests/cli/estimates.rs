@@ -100,3 +100,24 @@ fn a_damaged_store_keeps_nobody_from_planning() {
     let ran = place.ran(&["plan", "book.star", "--tables", "a"]).ends(0);
     assert!(ran.out.contains("Copy   [each × 1]") && ran.err.contains("nothing is estimated"), "{}", ran.err);
 }
+
+#[test]
+fn a_run_that_goes_on_tells_what_is_left_of_it() {
+    let place = Place::with(
+        "def main():\n    step(\"A\", sh(\"touch a-$(cat b)\"), undo = noop())\n    step(\"B\", sh(\"sleep $(cat b)\"), undo = noop())\n",
+    )
+    .file("b", "2");
+    let run = || place.ran(&["run", "book.star", "--detach"]).ends(0);
+    run();
+    place.wait_for("a-2");
+    // No past run tells.
+    assert!(!place.ran(&["show", "@last"]).ends(0).out.contains(" left"));
+    place.wait_until("succeeded");
+    std::fs::write(place.path("b"), "20").unwrap();
+    run();
+    place.wait_for("a-20");
+    let shown = place.ran(&["show", "@last"]).ends(0).out;
+    assert!(shown.contains("time      ~") && shown.contains("s left\n"), "{shown}");
+    place.ran(&["abort", "@last"]).ends(4);
+    assert!(!place.ran(&["show", "@last"]).out.contains(" left"));
+}

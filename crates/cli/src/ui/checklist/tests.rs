@@ -87,7 +87,7 @@ impl Told {
     fn frame(&self, columns: usize, rows: usize, colors: bool) -> Vec<String> {
         let now = at(self.0.state.seq + 10);
         let last_line = |path: &Path| path.as_str().ends_with("Load").then(|| "812 004 rows".to_owned());
-        frame(&self.0, &Canvas { columns, rows, colors, now, boot_id: "b", last_line: &last_line })
+        frame(&self.0, &Canvas { columns, rows, colors, now, boot_id: "b", past: None, last_line: &last_line })
     }
 }
 
