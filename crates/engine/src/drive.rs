@@ -176,10 +176,6 @@ impl Engine {
                     {
                         return Ok(end);
                     }
-                    if shared.journal.with(rehearsal_is_over) {
-                        // Nobody's answer is waited for any more.
-                        continue;
-                    }
                     // What arrived meanwhile is looked at first: nobody else would wake the run for it.
                     if shared.options.leave_when_waiting && !self.has_to_stay() && shared.changes.seen() == seen {
                         return Ok(End::Waiting);

@@ -127,6 +127,28 @@ fn nobodys_answer_is_waited_for_once_a_rehearsal_has_gone_back() {
 }
 
 #[test]
+fn what_runs_beside_a_rehearsed_window_is_finished_and_nothing_else_is_started() {
+    let book = Book::new(|run| run.parallel("both", &["beside", "cut"]))
+        .function("beside", |branch, _| {
+            branch.step("running", sh("await gone; sleep 4000; add finished")).go()?;
+            branch.step("late", sh("add late")).go()?;
+            Ok(Value::None)
+        })
+        .function("cut", |branch, _| {
+            branch.window("pause", LONG, |window| {
+                window.step("close", sh("add closed")).undo(sh("clear closed; signal gone")).go()?;
+                Ok(Value::None)
+            })
+        });
+    let sim = Sim::new(book).rehearsing(Rehearsal::Back);
+    assert_eq!(value(&sim.finish()), Value::None);
+    let vars = sim.world.facts().vars.clone();
+    let left: Vec<&str> = vars.iter().filter(|(_, value)| **value != 0).map(|(name, _)| name.as_str()).collect();
+    assert_eq!(left, ["finished"], "{}", sim.story());
+    sim.check();
+}
+
+#[test]
 fn a_window_that_goes_back_before_it_is_rehearsed_holds_as_in_any_run() {
     let book = Book::new(|run| {
         run.window("pause", LONG, |window| {

@@ -138,6 +138,7 @@ fn branches_are_given_to_as_many_hands_as_there_are_and_a_new_one_takes_what_its
         (&["a", "b", "new"][..], 1, 70),
         (&["a", "b", "new"], 2, 40),
         (&["b", "new", "a"], 2, 40),
+        (&["b", "a"], 2, 30),
         (&["a", "b", "new"], 8, 30),
         (&[], 4, 0),
     ] {

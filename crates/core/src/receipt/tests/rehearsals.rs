@@ -40,7 +40,7 @@ fn a_rehearsal_is_told_with_what_its_way_back_took() {
     let window = &statement.predicate.windows[0];
     assert_eq!((statement.predicate.run.rehearsal, window.rehearsed_back_us), (Some(Rehearsal::Back), Some(340_000)));
     let page = markdown(&statement);
-    assert!(page.contains("**Rehearsal**: back") && page.contains("it took 340ms of a reserve of 20s"), "{page}");
+    assert!(page.contains("**Rehearsal**: back") && page.contains("it took 340.0ms of a reserve of 20s"), "{page}");
 }
 
 #[test]
