@@ -39,6 +39,8 @@ pub struct PastRun {
     entered: HashMap<Path, u64>,
     /// First begin and last end of each branch, in time worked.
     branches: HashMap<Path, (u64, u64)>,
+    /// Time worked when something was last known of each branch, and of the run itself.
+    known_us: HashMap<Path, u64>,
     windows: HashMap<Path, OpenWindow>,
     steps: Vec<Step>,
     scopes: Vec<(Path, u64)>,
@@ -116,12 +118,14 @@ impl PastRun {
             }
             self.totals.extend(entered.total.map(|total| (entered.path.clone(), total)));
             self.entered.insert(entered.path.clone(), self.worked_us);
+            self.known(&entered.path);
         }
         let left = glance.scope_left.as_ref().or(glance.scope_settled.as_ref());
         if let Some(At { path }) = left
             && let Some(entered_us) = self.entered.remove(path)
         {
             self.scopes.push((path.clone(), self.worked_us - entered_us));
+            self.known(path);
         }
     }
 
@@ -146,6 +150,7 @@ impl PastRun {
             self.asked.remove(&succeeded.path);
             let began = self.running.remove(&succeeded.path);
             self.succeeded(succeeded, began.map(|began| at.boot_us.saturating_sub(began.boot_us)));
+            self.known(&succeeded.path);
         }
         if let Some(At { path }) = &glance.undo_started {
             self.undoing.entry(path.clone()).or_insert(at);
@@ -168,13 +173,22 @@ impl PastRun {
         if people {
             return;
         }
-        let us = took_us.unwrap_or(succeeded.outcome.took_us);
         let ended_us = self.worked_us;
-        for branch in self.branches_around(&succeeded.path) {
+        let branches = self.branches_around(&succeeded.path);
+        // A read leaves no intent: it began when its branch had come so far. Most of a quick one is making it durable.
+        let since_us = self.known_us.get(branches.first().unwrap_or(&Path::root())).map(|known| ended_us - known);
+        let us = took_us.unwrap_or(succeeded.outcome.took_us.max(since_us.unwrap_or(0)));
+        for branch in branches {
             let span = self.branches.entry(branch).or_insert((ended_us.saturating_sub(us), ended_us));
             span.1 = ended_us;
         }
         self.steps.push(Step { path: succeeded.path.clone(), us, acted, ended_us });
+    }
+
+    /// Something has just become known of the branch around this path.
+    fn known(&mut self, path: &Path) {
+        let branch = self.branches_around(path).into_iter().next().unwrap_or_default();
+        self.known_us.insert(branch, self.worked_us);
     }
 
     fn branches_around(&self, path: &Path) -> Vec<Path> {

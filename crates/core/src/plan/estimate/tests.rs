@@ -259,6 +259,22 @@ fn a_window_is_warned_of_where_its_budget_or_its_reserve_did_not_hold() {
 }
 
 #[test]
+fn a_read_takes_as_long_as_its_branch_needed_for_it_and_not_what_others_did_meanwhile() {
+    let past = vec![run(&[
+        (0, started()),
+        (0, entered("Each", each())),
+        (5, ended("Each/a/A")),
+        (9, ended("Each/b/A")),
+        (12, ended("Each/a/B")),
+        (90, json!({"scope_left": {"path": "Each"}})),
+        (93, ended("After")),
+        (93, finished()),
+    ])];
+    let told = estimated(vec![step("Each/a/B"), step("After")], past);
+    assert_eq!(told.lines.iter().map(|(_, span)| span.us).collect::<Vec<_>>(), [7_000, 3_000]);
+}
+
+#[test]
 fn what_is_left_after_a_step_is_what_past_runs_still_worked() {
     let runs = [4, 6, 90].map(|left| {
         run(&[
