@@ -11,17 +11,8 @@ fn check(source: &str, expected: Expect) {
 }
 
 #[test]
-fn options_that_cannot_be_are_told_in_the_authors_words() {
+fn what_is_performed_by_a_plan_only_reads() {
     for (call, expected) in [
-        (
-            "step(\"x\", noop(), timeout = \"5\")",
-            expect![[r#"
-            error: timeout: "5" is not a duration: write a number and a unit, as in "250ms", "90s", "10m", "2h", "1d" or "1h30m"; at most 10 years
-             ┌─ main.star:2:5
-            2│     step("x", noop(), timeout = "5")
-             │     ^^^^
-        "#]],
-        ),
         (
             "step(\"x\", sh(\"true\"), plan = \"live\")",
             expect![[r#"
@@ -51,6 +42,23 @@ fn options_that_cannot_be_are_told_in_the_authors_words() {
                  │     ^^^^
                  = help: it is for steps that read, where no write before them changes what they read
             "#]],
+        ),
+    ] {
+        check(&format!("def main():\n    {call}"), expected);
+    }
+}
+
+#[test]
+fn options_that_cannot_be_are_told_in_the_authors_words() {
+    for (call, expected) in [
+        (
+            "step(\"x\", noop(), timeout = \"5\")",
+            expect![[r#"
+            error: timeout: "5" is not a duration: write a number and a unit, as in "250ms", "90s", "10m", "2h", "1d" or "1h30m"; at most 10 years
+             ┌─ main.star:2:5
+            2│     step("x", noop(), timeout = "5")
+             │     ^^^^
+        "#]],
         ),
         (
             "step(\"x\", noop(), memory = \"1 gigabyte\")",
