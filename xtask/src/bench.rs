@@ -91,6 +91,7 @@ const ROWS: &[Rows] = &[
     ),
     (&["piton runs, 10,000 parked", "piton runs --json, 10,000 parked"], Bench::parked),
     (&["plan of 5,000 steps"], |bench| Ok(vec![bench.plan()?])),
+    (&["plan of 5,000 steps, with estimates"], |bench| Ok(vec![bench.estimated()?])),
 ];
 
 fn measure(word: &str) -> io::Result<Vec<Figure>> {
@@ -153,6 +154,8 @@ const GROWTH: f64 = 1.3;
 /// Steps of the plan that is made, none of which reads, and milliseconds in which it is to be made.
 const PLAN_STEPS: usize = 5000;
 const PLAN_MS: f64 = 500.0;
+/// Runs of as many steps in the store of a plan with estimates: more records than are read for one.
+const PAST_RUNS: usize = 10;
 /// How often the memory of a process is looked at; its peak so far is what the kernel tells.
 const LOOK_AT_MEMORY: Duration = Duration::from_millis(5);
 
@@ -284,6 +287,30 @@ impl Bench {
             }
         }
         let (name, value, baseline) = ("plan of 5,000 steps", median(took), PLAN_MS);
+        let ratio = value / baseline;
+        Ok(Figure { name, value, unit: "ms", baseline, ratio, goal: "under 500 ms", ok: ratio < 1.0 })
+    }
+
+    /// The same of steps that past runs have done, as many of them as are looked at.
+    fn estimated(&self) -> io::Result<Figure> {
+        let home = self.dir.join("home-estimated");
+        let steps = PLAN_STEPS.to_string();
+        for _ in 0..PAST_RUNS {
+            let ran = self.command(&home, &["run", "bench.star", "--steps", &steps]).stdout(Stdio::null()).status()?;
+            if !ran.success() {
+                return Err(io::Error::other(format!("piton run: {ran}")));
+            }
+        }
+        let mut took = Vec::new();
+        for _ in 0..ROUNDS {
+            let start = Instant::now();
+            let output = self.command(&home, &["plan", "bench.star", "--steps", &steps]).output()?;
+            took.push(start.elapsed().as_secs_f64() * 1000.0);
+            if !String::from_utf8_lossy(&output.stdout).contains(" past runs did") {
+                return Err(io::Error::other(format!("piton plan: {}, and nothing is estimated", output.status)));
+            }
+        }
+        let (name, value, baseline) = ("plan of 5,000 steps, with estimates", median(took), PLAN_MS);
         let ratio = value / baseline;
         Ok(Figure { name, value, unit: "ms", baseline, ratio, goal: "under 500 ms", ok: ratio < 1.0 })
     }

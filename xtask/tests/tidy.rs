@@ -26,7 +26,6 @@ const LONG_FUNCTIONS: &[(&str, usize)] = &[
     ("crates/lang/src/builtins/guarded.rs", 78),
     ("crates/lang/src/builtins/options.rs", 93),
     ("crates/lang/src/builtins/people.rs", 78),
-    ("crates/lang/src/builtins/reads.rs", 78),
     ("crates/lang/src/builtins/scopes.rs", 85),
     ("crates/lang/src/builtins/step.rs", 73),
     ("crates/lang/src/values/outcome.rs", 110),

@@ -7,6 +7,7 @@ mod commands;
 mod error;
 mod exit;
 mod fault;
+mod past;
 mod print;
 mod project;
 mod survival;

@@ -24,6 +24,8 @@ use std::sync::Arc;
 
 const HOME_VARIABLE: &str = "PITON_HOME";
 const HOME_DIR: &str = ".piton";
+/// What a directory has where it is a store.
+const DATABASE: &str = "journal.db";
 /// Among a run's sources: the plan it is bound to. No file of a project has such a name.
 pub(crate) const PLAN_SOURCE: &str = "@plan.json";
 /// The very file that runs, whatever stands at its path by now: an upgrade during a run must not mix two versions.
@@ -44,6 +46,12 @@ impl Wire {
         let store = Arc::new(SqliteStore::open(&home)?);
         let (clock, survival) = (Arc::new(SystemClock::new()), Survival::of_this_process());
         Ok(Self { home, store, clock, program: PathBuf::from(OWN_BINARY), survival })
+    }
+
+    /// Opens the store where there is one, and makes none.
+    pub(crate) fn open_existing() -> Result<Option<Self>, CliError> {
+        let exists = home()?.join(DATABASE).is_file();
+        exists.then(Self::open).transpose()
     }
 
     /// Of an engine that drives this run, whose program this is.

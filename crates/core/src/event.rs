@@ -13,6 +13,7 @@ use crate::hold::{Choice, Decision, HoldReason};
 use crate::ids::{Actor, EngineId, RunId};
 use crate::outcome::{Failure, Outcome};
 use crate::path::Path;
+pub use crate::rehearsal::Rehearsal;
 use crate::request::{Ask, Site, StepKind};
 use crate::scope::ScopeKind;
 use crate::value::Value;
@@ -107,6 +108,9 @@ pub enum Event {
         path: Path,
         generation: u32,
         why: String,
+        /// A rehearsal turns round here: nothing went wrong.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        rehearsed: bool,
     },
     WindowClosed(WindowClosed),
 
@@ -187,9 +191,9 @@ pub struct RunStarted {
     /// Digest of the approved plan it is bound to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Digest>,
-    /// `forward` or `back`.
+    /// On stand-in systems, says who started it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rehearsal: Option<String>,
+    pub rehearsal: Option<Rehearsal>,
 }
 
 /// An edit: what is evaluated from here on, and what its author was shown before anything ran.

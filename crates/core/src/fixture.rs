@@ -368,7 +368,12 @@ impl Log {
 
     pub(crate) fn go_back(&mut self, at: &str) -> &mut Self {
         let generation = self.state.windows[&path(at)].generation;
-        self.add(Event::WindowGoingBack { path: path(at), generation, why: "the budget cannot be kept".into() })
+        self.add(Event::WindowGoingBack {
+            path: path(at),
+            generation,
+            why: "the budget cannot be kept".into(),
+            rehearsed: false,
+        })
     }
 
     pub(crate) fn closing(&self, at: &str, went_back: bool) -> WindowClosed {

@@ -31,6 +31,7 @@ pub mod lock;
 pub mod park;
 pub mod plan;
 pub mod record;
+pub mod rehearsal;
 pub mod state;
 pub mod undo;
 pub mod window;

@@ -108,6 +108,8 @@ pub struct StepRequest {
     pub settle: Duration,
     pub repeatable: bool,
     pub memory_bytes: Option<u64>,
+    /// A read that a plan performs whatever goes before it: the author's word that no write of the runbook changes it.
+    pub live: bool,
     pub doc: Option<String>,
 }
 

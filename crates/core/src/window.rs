@@ -25,6 +25,12 @@ pub struct Window {
     pub last_step_end: Moment,
     /// Why it goes, or went, back; empty where it does not.
     pub went_back_because: String,
+    /// When that was decided.
+    pub back_since: Option<Moment>,
+    /// What going back took, microseconds, once it is done.
+    pub back_took_us: Option<u64>,
+    /// It went back because a rehearsal does.
+    pub rehearsed: bool,
     /// It may be entered again: it went back because the run was stopping, or a person has said so since.
     pub reopens: bool,
 }
@@ -49,11 +55,18 @@ impl Window {
             committed: false,
             last_step_end: at,
             went_back_because: String::new(),
+            back_since: None,
+            back_took_us: None,
+            rehearsed: false,
             reopens: false,
         }
     }
 
-    pub(crate) fn close(&mut self, closed: &WindowClosed) {
+    pub(crate) fn close(&mut self, closed: &WindowClosed, at: Moment) {
+        self.back_took_us = self.back_since.map(|since| match closed.same_boot {
+            true => at.boot_us.saturating_sub(since.boot_us),
+            false => u64::try_from(at.wall_us.saturating_sub(since.wall_us)).unwrap_or(0),
+        });
         self.phase = WindowPhase::Closed {
             measured_us: closed.measured_us,
             within_budget: closed.within_budget,

@@ -6,6 +6,7 @@
 use crate::journal::{Broken, Journal};
 use crate::shared::{EVALUATION_STACK_BYTES, FLUSH_DELAY, Options, Ports, Shared};
 use crate::undo::Mode;
+use piton_core::decide::windows::rehearsal_is_over;
 use piton_core::event::{Attach, EngineAttached, Event, Finish, RunEdited, RunStarted, Stored, UndoBegan, UndoReason};
 use piton_core::hold::HoldReason;
 use piton_core::ids::{Actor, EngineId, RunId};
@@ -239,6 +240,9 @@ impl Engine {
         if let Some(taken) = shared.journal.with(|state| state.taken_back.clone()) {
             return self.taken_back(&taken).map(Some);
         }
+        if shared.journal.with(|state| rehearsal_is_over(state) && !state.is_held() && state.abort.is_none()) {
+            return self.rehearsed().map(Some);
+        }
         let window_to_finish = shared.journal.with(|state| state.open_window().is_some_and(|window| window.committed));
         if shared.journal.with(|state| state.abort.is_some()) && !window_to_finish {
             shared.end_interrupted(&Path::root())?;
@@ -247,6 +251,20 @@ impl Engine {
             return Ok(Some(End::Aborted));
         }
         Ok(None)
+    }
+
+    /// A rehearsal has gone back: it ends as it should, and what was done before the window stays.
+    fn rehearsed(&self) -> Result<End, Unwind> {
+        let shared = &*self.shared;
+        shared.end_interrupted(&Path::root())?;
+        let finished = shared.journal.transact(|state| {
+            // What cannot be proven dead is a person's to look at.
+            let ends = !state.is_held();
+            let finish = Event::RunFinished { how: Finish::Succeeded, value: None };
+            (ends.then_some(finish).into_iter().collect(), ends)
+        });
+        shared.journal.flush()?;
+        Ok(if finished { self.finished() } else { End::Held })
     }
 
     /// What a person asked for is taken back: the run ends, or waits for the word to go on.
@@ -304,6 +322,7 @@ impl Engine {
         };
         let more = shared.journal.transact(|state| {
             let more = state.abort.is_some()
+                || (rehearsal_is_over(state) && !state.is_held())
                 || piton_core::guard::undo_due(state).is_some()
                 || state.undoing.as_ref().is_some_and(|undoing| !matches!(undoing.reason, UndoReason::Window { .. }));
             let event = match reason {

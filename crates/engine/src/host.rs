@@ -67,6 +67,9 @@ impl Host for Shared {
         self.stop_if_failing(scope)?;
         self.before_acting(scope)?;
         self.open_window(scope)?;
+        if self.turns_round(scope, path) {
+            return Err(Unwind::Stopping);
+        }
         // What was done before it is durable with it, and a monitor that decides to go back comes before or after.
         let passed = self.journal.transact(|state| {
             if state.commit_points.iter().any(|(known, _)| known == path) {

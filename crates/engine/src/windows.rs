@@ -5,13 +5,13 @@
 
 use crate::shared::{Shared, lock};
 use crate::undo::Mode;
-use piton_core::decide::windows::{closing, going_back, hold_of, only_warns};
+use piton_core::decide::windows::{closing, going_back, hold_of, only_warns, rehearsal_is_over, turning_round};
 use piton_core::event::{Event, WindowOpened};
 use piton_core::outcome::{Failure, FailureKind};
 use piton_core::ports::{Cancel, SideLog, StoreError, Unwind, Watchdog};
 use piton_core::scope::{Catcher, OnOver, Scope, ScopeKind};
 use piton_core::window::WindowPhase;
-use piton_core::{Duration, Path, Value};
+use piton_core::{Duration, Path, RunState, Value};
 use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
@@ -201,8 +201,26 @@ impl Shared {
     /// Decides that the window goes back, unless its commit point is passed or it goes back already; ends what runs in
     /// it. The thread that entered the window does the taking back, once all of its branches have ended.
     pub(crate) fn go_back(&self, path: &Path, why: &str) {
+        self.send_back(path, |state| going_back(state, path, why));
+    }
+
+    /// At a commit point: a rehearsal goes back here instead of passing it.
+    pub(crate) fn turns_round(&self, scope: &Scope, commit_point: &Path) -> bool {
+        let Some(window) = scope.window() else { return false };
+        self.send_back(&window.path, |state| {
+            let passed = state.commit_points.iter().any(|(known, _)| known == commit_point);
+            let turns = !passed && piton_core::decide::may_act(state, scope, commit_point);
+            turns.then(|| turning_round(state, &window.path, "its commit point")).flatten()
+        })
+    }
+
+    fn send_back(&self, path: &Path, decide: impl FnOnce(&RunState) -> Option<Event>) -> bool {
+        let mut because = String::new();
         let decided = self.journal.transact(|state| {
-            let event = going_back(state, path, why);
+            let event = decide(state);
+            if let Some(Event::WindowGoingBack { why, .. }) = &event {
+                because.clone_from(why);
+            }
             let decided = event.is_some();
             (event.into_iter().collect(), decided)
         });
@@ -210,9 +228,10 @@ impl Shared {
             self.ports.side_logs.make_room(&self.run);
             // If this flush fails, so does the next one, and that one is reported.
             let _ = self.journal.flush();
-            self.cancel_within(path, &format!("the window goes back: {why}"));
+            self.cancel_within(path, &format!("the window goes back: {because}"));
             self.changes.notify();
         }
+        decided
     }
 
     /// The open window around a scope that would still go back.
@@ -231,6 +250,10 @@ impl Shared {
     fn end_window(&self, scope: &Arc<Scope>, result: Result<Value, Unwind>) -> Result<Value, Unwind> {
         let path = &scope.path;
         let result = result.and_then(|value| self.ends_well(scope).map(|()| value));
+        if result.is_ok() {
+            // Only where it has no commit point: past one it goes forward, in a rehearsal too.
+            self.send_back(path, |state| turning_round(state, path, "its end"));
+        }
         if result.is_ok() && self.close_well(path) {
             self.journal.flush()?;
             // That it has closed stands beside a store that failed: the run does not go on before it is brought home.
@@ -292,12 +315,12 @@ impl Shared {
                 Failure::new(FailureKind::WentBack, format!("the window \"{}\" went back: {why}", scope.path));
             return Ok(Unwind::Failed { path: scope.path.clone(), failure });
         }
-        self.journal.transact(|state| {
+        let rehearsed = self.journal.transact(|state| {
             let hold = state.windows.get(&scope.path).and_then(|window| hold_of(state, window));
-            (hold.into_iter().collect(), ())
+            (hold.into_iter().collect(), rehearsal_is_over(state))
         });
         self.journal.flush()?;
-        Ok(Unwind::Held)
+        Ok(if rehearsed { Unwind::Stopping } else { Unwind::Held })
     }
 
     /// Closes the window with its last step's end. False where it goes back, or never opened.

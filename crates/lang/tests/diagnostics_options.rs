@@ -11,6 +11,44 @@ fn check(source: &str, expected: Expect) {
 }
 
 #[test]
+fn what_is_performed_by_a_plan_only_reads() {
+    for (call, expected) in [
+        (
+            "step(\"x\", sh(\"true\"), plan = \"live\")",
+            expect![[r#"
+                error: plan = "live" has a plan perform the step, and sh() changes the world
+                 ┌─ main.star:2:15
+                2│     step("x", sh("true"), plan = "live")
+                 │               ^^
+                 = help: it is for steps that read, where no write before them changes what they read
+            "#]],
+        ),
+        (
+            "step(\"x\", [sh(\"true\")][0], plan = \"live\")",
+            expect![[r#"
+                error: plan = "live" has a plan perform the step, and sh() changes the world
+                 ┌─ main.star:2:5
+                2│     step("x", [sh("true")][0], plan = "live")
+                 │     ^^^^
+                 = help: it is for steps that read, where no write before them changes what they read
+            "#]],
+        ),
+        (
+            "step(\"x\", noop(), plan = \"later\")",
+            expect![[r#"
+                error: plan: "live" is all that can be said, not "later"
+                 ┌─ main.star:2:5
+                2│     step("x", noop(), plan = "later")
+                 │     ^^^^
+                 = help: it is for steps that read, where no write before them changes what they read
+            "#]],
+        ),
+    ] {
+        check(&format!("def main():\n    {call}"), expected);
+    }
+}
+
+#[test]
 fn options_that_cannot_be_are_told_in_the_authors_words() {
     for (call, expected) in [
         (

@@ -147,6 +147,12 @@ pub(crate) fn drive(wire: &Wire, driven: Driven, screen: Arc<Screen>) -> Result<
     if let Some(story) = &driven.known {
         screen.remember(story.clone());
     }
+    let runbook = (driven.start.as_ref().map(|start| &start.runbook))
+        .or_else(|| driven.known.as_ref().and_then(|story| story.state.runbook()));
+    if let Some(runbook) = runbook.cloned() {
+        let (store, run) = (wire.store.clone(), run.clone());
+        screen.look_back(move || crate::past::before(&store, &run, &runbook));
+    }
     let ports = wire.ports(&run, &driven.root, screen.clone())?;
     let engine = attach(wire, driven, ports)?;
     screen.begin(engine.control());

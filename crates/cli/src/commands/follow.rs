@@ -77,6 +77,10 @@ impl<'a> Reader<'a> {
 pub(crate) fn follow(wire: &Wire, run: &RunId, json: bool) -> Result<Exit, CliError> {
     let screen = Screen::foreground(json);
     let run_dir = wire.store.run_dir(run);
+    let (store, of) = (wire.store.clone(), run.clone());
+    if let Ok(started) = wire.started(run) {
+        screen.look_back(move || crate::past::before(&store, &of, &started.runbook));
+    }
     screen.listen(move |_, handle| said(&run_dir, handle));
     let shown = until_stopped(wire, run, |records| {
         screen.durable(records);

@@ -1,7 +1,8 @@
 //! `piton plan`: what a runbook would do, without doing it.
 //!
 //! Owns making a plan, reading and writing plan files, and whether one still belongs to a runbook. What a plan says is
-//! `core`'s, how it is made `engine`'s, how it looks `ui`'s. Opens no store and writes nothing but the plan.
+//! `core`'s, how it is made `engine`'s, how it looks `ui`'s. Writes nothing but the plan; a store is only looked into, for
+//! what earlier runs took, and none is made.
 
 use crate::args::RunArgs;
 use crate::commands::call::{Call, Verb, param_flag};
@@ -11,10 +12,11 @@ use crate::print;
 use crate::project::{self, SourceFile};
 use crate::ui::plan as page;
 use crate::ui::text::{count, printable};
-use crate::wire;
+use crate::wire::{self, Wire};
 use crate::world::{self, SystemClock};
 use clap::{Arg, ArgAction};
 use piton_core::event::Runbook as Described;
+use piton_core::plan::estimate::{Estimate, estimate};
 use piton_core::plan::{Entry, FORMAT, Plan, PlannedRunbook, compare};
 use piton_core::ports::{Cancel, Clock};
 use piton_core::{Digest, Value};
@@ -67,10 +69,12 @@ pub(crate) fn run(args: RunArgs) -> Result<Exit, CliError> {
         });
         return Ok(if changes.is_empty() { Exit::Done } else { Exit::Failed });
     }
+    let estimate = estimated(&plan);
     if flag("json") {
-        print::out_bytes(&bytes(&plan));
+        let told = estimate.as_ref().map(|estimate| crate::ui::estimate::json(&plan, estimate));
+        print::out_bytes(&file_bytes(&plan, told));
     } else {
-        print::out(&page::page(&plan, flag("full")));
+        print::out(&page::page(&plan, estimate.as_ref(), flag("full")));
     }
     if let Some(output) = file("output") {
         print::note(&format!("the plan is in {}; run it: piton run {} --plan {0}", output.display(), call.below));
@@ -87,6 +91,23 @@ fn make(call: &Call, params: Vec<(String, Value)>, offline: bool) -> Result<Plan
     let entries = what.entries(offline, Arc::new(NothingKnown))?;
     let runbook = PlannedRunbook { title, file: described.file, digest: described.digest, sources: described.sources };
     Ok(Plan { format: FORMAT, runbook, params, piton: world::VERSION.to_owned(), offline, entries })
+}
+
+/// How long it will take, where earlier runs tell. Without a store that can be read, nobody tells, and the plan is as good.
+fn estimated(plan: &Plan) -> Option<Estimate> {
+    let PlannedRunbook { title, file, .. } = &plan.runbook;
+    let past = match Wire::open_existing() {
+        Ok(None) => return None,
+        Ok(Some(wire)) => crate::past::read(&wire.store, title, file, None),
+        Err(error) => Err(error),
+    };
+    match past {
+        Ok(past) => estimate(plan, &past),
+        Err(error) => {
+            print::note(&format!("nothing is estimated from past runs: {}", error.message));
+            None
+        }
+    }
 }
 
 /// A runbook to plan.
@@ -159,8 +180,12 @@ impl Place {
 
 /// A plan as its file has it.
 pub(super) fn bytes(plan: &Plan) -> Vec<u8> {
-    let mut bytes =
-        serde_json::to_vec_pretty(&PlanFile { digest: plan.digest(), plan: plan.clone() }).unwrap_or_default();
+    file_bytes(plan, None)
+}
+
+fn file_bytes(plan: &Plan, estimate: Option<serde_json::Value>) -> Vec<u8> {
+    let file = PlanFile { digest: plan.digest(), plan: plan.clone(), estimate };
+    let mut bytes = serde_json::to_vec_pretty(&file).unwrap_or_default();
     bytes.push(b'\n');
     bytes
 }
@@ -171,6 +196,9 @@ struct PlanFile {
     digest: Digest,
     #[serde(flatten)]
     plan: Plan,
+    /// Only shown: a plan says what will be done, not how long it takes today.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    estimate: Option<serde_json::Value>,
 }
 
 /// The plan of a file's bytes.

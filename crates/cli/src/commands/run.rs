@@ -15,7 +15,7 @@ use crate::ui::Screen;
 use crate::wire::{PLAN_SOURCE, Wire};
 use crate::world;
 use clap::{Arg, ArgAction, ArgMatches};
-use piton_core::event::{Attach, FORMAT, RunStarted};
+use piton_core::event::{Attach, FORMAT, Rehearsal, RunStarted};
 use piton_core::ids::{Actor, RunId};
 use piton_core::ports::{Clock as _, NewRun, Store as _};
 use std::path::PathBuf;
@@ -35,6 +35,12 @@ fn flags() -> Vec<Arg> {
             .long("as")
             .value_name("NAME")
             .help("Who starts it, for the receipt; the operating system's account is recorded beside it"),
+        Arg::new("rehearse")
+            .long("rehearse")
+            .value_name("forward|back")
+            .value_parser(["forward", "back"])
+            .hide_possible_values(true)
+            .help("A rehearsal on stand-in systems: forward as any run, or back at its window's commit point"),
         Arg::new("accept")
             .long("accept")
             .action(ArgAction::SetTrue)
@@ -75,9 +81,13 @@ pub(crate) fn run(args: RunArgs) -> Result<Exit, CliError> {
         by: by.clone(),
         piton: world::VERSION.to_owned(),
         plan: approved.as_ref().map(piton_core::plan::Plan::digest),
-        rehearsal: None,
+        rehearsal: rehearsal(&call.matches),
     };
     start_run(&wire, id, start, call.root, by, &call.matches)
+}
+
+fn rehearsal(matches: &ArgMatches) -> Option<Rehearsal> {
+    matches.get_one::<String>("rehearse").map(|how| if how == "back" { Rehearsal::Back } else { Rehearsal::Forward })
 }
 
 fn start_run(

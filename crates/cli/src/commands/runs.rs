@@ -8,6 +8,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::print;
 use crate::ui::text::{clip, date, pad, printable, rfc3339, width};
+use piton_core::event::Rehearsal;
 use piton_core::ids::{Actor, EngineId, RunId};
 use piton_core::ports::{RunSummary, Store as _};
 use serde::Serialize;
@@ -49,6 +50,7 @@ struct Row<'a> {
     last_at: String,
     by: &'a Actor,
     records: u64,
+    rehearsal: Option<Rehearsal>,
 }
 
 impl<'a> Row<'a> {
@@ -62,8 +64,15 @@ impl<'a> Row<'a> {
             last_at: rfc3339(run.updated_at_us),
             by: &run.by,
             records: run.head_seq,
+            rehearsal: run.rehearsal,
         }
     }
+}
+
+/// A rehearsal is never taken for a run.
+fn title(run: &RunSummary) -> String {
+    let marked = run.rehearsal.map_or_else(String::new, |how| format!("[rehearsal {how}] "));
+    format!("{marked}{}", printable(&run.title))
 }
 
 fn table(runs: &[RunSummary]) -> String {
@@ -78,7 +87,7 @@ fn table(runs: &[RunSummary]) -> String {
             pad(status(run), statuses),
             date(run.created_at_us),
             pad(&printable(&run.by.name), names),
-            clip(&printable(&run.title), title_columns),
+            clip(&title(run), title_columns),
         ));
     }
     text

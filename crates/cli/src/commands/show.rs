@@ -9,6 +9,7 @@ use crate::exit::Exit;
 use crate::print;
 use crate::ui::checklist::{self, Canvas};
 use crate::ui::failure;
+use crate::ui::remaining;
 use crate::ui::report::Report;
 use crate::ui::story::Story;
 use crate::ui::text::{date, printable};
@@ -38,14 +39,22 @@ pub(crate) fn run(args: ShowArgs) -> Result<Exit, CliError> {
         return Ok(Exit::Done);
     }
     print::out(&head(&story, found.held_by.as_ref(), wakes));
+    let running = found.held_by.is_some() && story.state.status() == Status::Running;
+    let runbook = story.state.runbook().filter(|_| running);
+    let past = runbook.and_then(|runbook| crate::past::before(&wire.store, &found.id, runbook));
     let canvas = Canvas {
         columns: print::columns().unwrap_or(COLUMNS),
         rows: usize::MAX,
         colors: print::colors(),
         now: wire.clock.now(),
         boot_id: wire.clock.boot_id(),
+        past: past.as_ref(),
         told: &|_| Vec::new(),
     };
+    let left = past.as_ref().and_then(|past| remaining::left(&story, past, canvas.now));
+    if let Some(left) = left {
+        print::out(&format!("  {:<9} {left}\n", "time"));
+    }
     let lines = checklist::frame(&story, &canvas);
     let tree: Vec<&str> = lines.iter().skip(1).map(String::as_str).collect();
     print::out(&format!("\n{}\n", tree.join("\n")));
@@ -63,6 +72,9 @@ fn head(story: &Story, driven_by: Option<&EngineId>, wakes: Option<Option<i64>>)
     let Some(started) = &state.started else { return String::new() };
     let field = |name: &str, text: &str| format!("  {name:<9} {}\n", printable(text));
     let mut text = format!("run {}   {}   {}\n", started.run, state.status().word(), printable(&started.runbook.title));
+    if let Some(how) = started.rehearsal {
+        text.push_str(&field("rehearsal", &format!("{how}, on stand-in systems, says who started it")));
+    }
     text.push_str(&field("runbook", &format!("{} in {}", started.runbook.file, started.runbook.root)));
     text.push_str(&field("started", &format!("{} by {}", date(state.started_at.wall_us), started.by)));
     for (name, value) in &started.params {

@@ -9,6 +9,7 @@ use super::pace;
 use super::story::Story;
 use super::text::{bar, clip, count, pad, printable, took, width};
 use piton_core::Path;
+use piton_core::plan::past::Past;
 use piton_core::record::Moment;
 use piton_core::state::Phase;
 use piton_core::window::{Window, WindowPhase};
@@ -28,6 +29,8 @@ pub(crate) struct Canvas<'a> {
     pub(crate) colors: bool,
     pub(crate) now: Moment,
     pub(crate) boot_id: &'a str,
+    /// What past runs took, where that is known.
+    pub(crate) past: Option<&'a Past>,
     /// What a running step says of itself, from all of it to the least.
     pub(crate) told: &'a dyn Fn(&Path) -> Vec<String>,
 }
@@ -85,7 +88,10 @@ fn header(story: &Story, tree: &Tree<'_>, canvas: &Canvas<'_>) -> String {
     let state = &story.state;
     let Some(started) = &state.started else { return String::new() };
     let done = count(tree.run().tally.done, "step");
-    let right = format!("run {}   {done}   {}", started.run.short(), took(tree.run().took_us));
+    let what = started.rehearsal.map_or_else(|| "run".to_owned(), |how| format!("REHEARSAL {how}"));
+    let left = canvas.past.and_then(|past| super::remaining::left(story, past, canvas.now));
+    let left = left.map_or_else(String::new, |left| format!("   {left}"));
+    let right = format!("{what} {}   {done}   {}{left}", started.run.short(), took(tree.run().took_us));
     let room = canvas.columns.saturating_sub(width(&right) + 5);
     let title = clip(&printable(&started.runbook.title), room);
     let gap = room.saturating_sub(width(&title)).min(MAX_NAME_COLUMNS.saturating_sub(width(&title)));

@@ -70,8 +70,14 @@ fn finished(story: &Story, run: &str) -> String {
     let mut text = match state.finished.as_ref().map(|(how, _)| how) {
         Some(Finish::Aborted) => format!("✗ aborted after {time}; what was done stays: {done}\n"),
         Some(Finish::Undone) => format!("↶ taken back, {time} after it started\n"),
-        _ => format!("✓ {done} done in {time}\n"),
+        _ => match state.rehearsal() {
+            Some(how) => format!("✓ rehearsed {how} in {time}: {done} done and left so\n"),
+            None => format!("✓ {done} done in {time}\n"),
+        },
     };
+    if state.rehearses_back() && !state.windows.values().any(|window| window.rehearsed) {
+        push_field(&mut text, "window", "none was entered: no way back was rehearsed");
+    }
     for window in windows_in_order(story) {
         push_field(&mut text, "window", &window_line(window));
     }
@@ -100,12 +106,23 @@ fn window_line(window: &piton_core::window::Window) -> String {
         WindowPhase::Open => "open".to_owned(),
         WindowPhase::GoingBack { why } => format!("going back: {why}"),
         WindowPhase::Closed { measured_us, within_budget, went_back } => {
-            let went = if *went_back { "; it went back" } else { "" };
             let over = if *within_budget { "" } else { ", OVER ITS BUDGET" };
+            let went = if *went_back { way_back(window) } else { String::new() };
             format!("{} of {}{over}{went}", took(*measured_us), window.budget)
         }
     };
     format!("{}: {how}", window.path)
+}
+
+/// A rehearsal is made to learn how long going back takes.
+fn way_back(window: &piton_core::window::Window) -> String {
+    match window.back_took_us.filter(|_| window.rehearsed) {
+        Some(us) => {
+            let over = if us > window.reserve.as_ms().saturating_mul(1000) { ", MORE THAN ITS RESERVE" } else { "" };
+            format!("; it went back in {} of a reserve of {}{over}", took(us), window.reserve)
+        }
+        None => "; it went back".to_owned(),
+    }
 }
 
 fn held(story: &Story, run: &str) -> String {

@@ -11,11 +11,13 @@ pub(crate) mod story;
 pub(crate) mod beside;
 pub(crate) mod checklist;
 pub(crate) mod edit;
+pub(crate) mod estimate;
 pub(crate) mod failure;
 pub(crate) mod json;
 pub(crate) mod pace;
 pub(crate) mod plain;
 pub(crate) mod plan;
+pub(crate) mod remaining;
 pub(crate) mod report;
 mod screen;
 

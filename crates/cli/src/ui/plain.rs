@@ -92,7 +92,8 @@ fn of_scopes(before: &Story, record: &Record) -> Option<(&'static str, String)> 
 fn of_the_run(before: &Story, record: &Record) -> Option<(&'static str, String)> {
     Some(match &record.event {
         Event::RunStarted(started) => {
-            ("run", format!("{} {} ({})", started.run, started.runbook.title, started.runbook.file))
+            let what = started.rehearsal.map_or_else(String::new, |how| format!("rehearsal {how} "));
+            ("run", format!("{what}{} {} ({})", started.run, started.runbook.title, started.runbook.file))
         }
         Event::EngineAttached(attached) => {
             let how = match attached.reason {

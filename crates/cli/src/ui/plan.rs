@@ -2,14 +2,18 @@
 //!
 //! Owns the lines of a plan and of how two plans differ. Never makes or compares plans.
 
+use super::estimate::{self, TIME_COLUMNS};
 use super::text::{clip, count, pad, printable, width};
 use crate::print;
+use piton_core::Path;
 use piton_core::action::Effect;
 use piton_core::hole;
+use piton_core::plan::estimate::{Estimate, Span, WindowEstimate};
 use piton_core::plan::{Changes, Counts, Entry, Known, Line, Plan, Step, What};
 use piton_core::request::StepKind;
 use piton_core::scope::ScopeKind;
 use serde_json::{Value as Json, json};
+use std::collections::HashMap;
 
 /// Columns where standard output is no terminal.
 const COLUMNS: usize = 160;
@@ -17,7 +21,7 @@ const COLUMNS: usize = 160;
 const NAME_COLUMNS: usize = 32;
 
 /// `full`: nothing is left out or cut off.
-pub(crate) fn page(plan: &Plan, full: bool) -> String {
+pub(crate) fn page(plan: &Plan, estimate: Option<&Estimate>, full: bool) -> String {
     let columns = if full { usize::MAX } else { print::columns().unwrap_or(COLUMNS) };
     let mut text = format!("{}\n", shown(&plan.runbook.title));
     text.push_str(&format!("plan {} of {}\n", plan.digest().short(), shown(&plan.runbook.file)));
@@ -28,20 +32,55 @@ pub(crate) fn page(plan: &Plan, full: bool) -> String {
         ));
     }
     text.push('\n');
-    for entry in &plan.entries {
-        for line in lines(entry, full) {
+    let mut times = Times::of(plan, estimate);
+    for (at, entry) in plan.entries.iter().enumerate() {
+        for line in lines(entry, times.at(at), full) {
             text.push_str(&clip(&line, columns));
             text.push('\n');
         }
     }
     text.push_str(&format!("\n{}\n", summary(&plan.counts(), plan.offline)));
+    text.push_str(&estimate.map(estimate::total).unwrap_or_default());
     text.push_str(
         "✓ known now   ▶ writes   · reads later   ? asks a person   ~ waits   ✗ would fail   … not known yet\n",
     );
     text
 }
 
-fn lines(entry: &Entry, full: bool) -> Vec<String> {
+/// How long each line takes, asked for in the order of the lines.
+struct Times<'a> {
+    estimate: Option<&'a Estimate>,
+    next: usize,
+    windows: HashMap<&'a Path, &'a WindowEstimate>,
+    entries: &'a [Entry],
+}
+
+/// Of one line. Without an estimate there is no column for it.
+#[derive(Clone, Copy)]
+struct Time<'a> {
+    column: bool,
+    span: Option<Span>,
+    window: Option<&'a WindowEstimate>,
+}
+
+impl<'a> Times<'a> {
+    fn of(plan: &'a Plan, estimate: Option<&'a Estimate>) -> Self {
+        let windows = estimate.iter().flat_map(|estimate| &estimate.windows);
+        let windows = windows.map(|window| (&window.path, window)).collect();
+        Self { estimate, next: 0, windows, entries: &plan.entries }
+    }
+
+    fn at(&mut self, line: usize) -> Time<'a> {
+        let Some(estimate) = self.estimate else { return Time { column: false, span: None, window: None } };
+        let known = estimate.lines.get(self.next).filter(|(at, _)| *at == line);
+        self.next += usize::from(known.is_some());
+        let entry = &self.entries[line];
+        let window = matches!(entry.what, What::Scope { .. }).then(|| self.windows.get(&entry.path).copied()).flatten();
+        Time { column: true, span: known.map(|(_, span)| *span), window }
+    }
+}
+
+fn lines(entry: &Entry, time: Time<'_>, full: bool) -> Vec<String> {
     let depth = entry.path.depth().saturating_sub(1);
     let indent = "  ".repeat(depth);
     let name = shown(&entry.path.name());
@@ -49,14 +88,17 @@ fn lines(entry: &Entry, full: bool) -> Vec<String> {
         || entry.site.as_ref().filter(|_| full).map(|site| format!("{indent}      at {}", shown(&site.to_string())));
     match &entry.what {
         What::Scope { kind: ScopeKind::Run, .. } => vec![],
-        What::Scope { kind, total, guards } => {
+        What::Scope { kind, total, guards, .. } => {
             let total = total.map_or_else(String::new, |total| format!(" × {total}"));
+            let about = time.span.map(estimate::about_scope).unwrap_or_default();
             let first = match kind {
-                ScopeKind::Branch | ScopeKind::Phase => format!("{indent}{name}"),
-                kind => format!("{indent}{name}   [{}{total}]", kind.describe()),
+                ScopeKind::Branch | ScopeKind::Phase => format!("{indent}{name}{about}"),
+                kind => format!("{indent}{name}   [{}{total}]{about}", kind.describe()),
             };
+            let window = time.window.map(estimate::window).unwrap_or_default();
+            let window = window.into_iter().map(|line| format!("{indent}  {line}"));
             let guards = guards.iter().map(|guard| format!("{indent}  ⊙ {}", shown(&guard.to_string())));
-            std::iter::once(first).chain(guards).collect()
+            std::iter::once(first).chain(window).chain(guards).collect()
         }
         What::CommitPoint => vec![format!("{indent}── {name}: commit point, no way back beyond ──")],
         What::End { why } => vec![format!("{indent}  … {}", shown(why))],
@@ -66,7 +108,10 @@ fn lines(entry: &Entry, full: bool) -> Vec<String> {
         }
         What::Step(step) => {
             let room = NAME_COLUMNS.saturating_sub(indent.len()).max(width(&name)).max(8);
-            let first = format!("{indent}{} {} {}{}", sign(step), pad(&name, room), shown(&step.summary), told(step));
+            let about = time.span.map(estimate::about).unwrap_or_default();
+            let about = if time.column { format!("{about:>TIME_COLUMNS$}  ") } else { String::new() };
+            let (name, does, told) = (pad(&name, room), shown(&step.summary), told(step));
+            let first = format!("{indent}{} {name} {about}{does}{told}", sign(step));
             let more = |word: &str, text: &Option<String>| {
                 text.as_ref().filter(|_| full).map(|text| format!("{indent}      {word} {}", shown(text)))
             };

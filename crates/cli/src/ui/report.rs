@@ -7,7 +7,7 @@ use super::failure::{self, Offer};
 use super::model::{Mark, Tally, Tree};
 use super::story::{Story, span_us};
 use super::text::rfc3339;
-use piton_core::event::Attach;
+use piton_core::event::{Attach, Rehearsal};
 use piton_core::guard::{OnTrip, Standing};
 use piton_core::hold::HoldReason;
 use piton_core::ids::{Actor, EngineId, RunId};
@@ -34,6 +34,7 @@ pub(crate) struct Report<'a> {
     ended_at: Option<String>,
     took_ms: u64,
     by: Option<&'a Actor>,
+    rehearsal: Option<Rehearsal>,
     runbook: Option<RunbookReport<'a>>,
     params: BTreeMap<&'a str, &'a Value>,
     counts: Counts,
@@ -111,6 +112,9 @@ struct WindowReport<'a> {
     measured_ms: Option<f64>,
     within_budget: Option<bool>,
     went_back: Option<bool>,
+    back_ms: Option<f64>,
+    /// A rehearsal turned round here.
+    rehearsed: bool,
     why: Option<&'a str>,
     committed: bool,
 }
@@ -214,6 +218,7 @@ impl<'a> Report<'a> {
             ended_at: story.ended_at.map(|at| rfc3339(at.wall_us)),
             took_ms: span_us(state.started_at, story.ended_at.unwrap_or(now)) / 1000,
             by: started.map(|started| &started.by),
+            rehearsal: state.rehearsal(),
             runbook: started.map(|started| RunbookReport {
                 root: &started.runbook.root,
                 file: &started.runbook.file,
@@ -406,6 +411,8 @@ fn windows(story: &Story) -> Vec<WindowReport<'_>> {
                 measured_ms: closed.map(|(measured_us, ..)| ms(measured_us)),
                 within_budget: closed.map(|(_, within, _)| within),
                 went_back: closed.map(|(.., back)| back),
+                back_ms: window.back_took_us.map(ms),
+                rehearsed: window.rehearsed,
                 why: Some(window.went_back_because.as_str()).filter(|why| !why.is_empty()),
                 committed: window.committed,
             }

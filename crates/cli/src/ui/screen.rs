@@ -13,13 +13,14 @@ use crate::world::SystemClock;
 use piton_core::Path;
 use piton_core::event::Handle;
 use piton_core::ids::RunId;
+use piton_core::plan::past::Past;
 use piton_core::ports::Clock as _;
 use piton_core::progress::Said;
 use piton_core::record::Record;
 use piton_core::state::Phase;
 use piton_engine::{Control, End, Observer};
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -54,6 +55,7 @@ struct Shared {
     inner: Mutex<Inner>,
     changed: Condvar,
     listen: Mutex<Option<Listen>>,
+    past: OnceLock<Past>,
 }
 
 #[derive(Default)]
@@ -113,6 +115,20 @@ impl Screen {
             return;
         }
         self.listen(move |path, _| control.said(path));
+    }
+
+    /// Finds out beside everything else what past runs took; only a checklist shows it.
+    pub(crate) fn look_back(&self, read: impl FnOnce() -> Option<Past> + Send + 'static) {
+        if self.mode != Mode::Checklist {
+            return;
+        }
+        let shared = Arc::downgrade(&self.shared);
+        std::thread::spawn(move || {
+            if let (Some(past), Some(shared)) = (read(), shared.upgrade()) {
+                // Whoever was first knows as much.
+                let _ = shared.past.set(past);
+            }
+        });
     }
 
     /// How to find what a running step says.
@@ -291,6 +307,7 @@ fn paint_frame(shared: &Shared, clock: &SystemClock, pace: &mut Pace, drawn: &mu
         colors: print::colors(),
         now,
         boot_id: clock.boot_id(),
+        past: shared.past.get(),
         told: &|path| told.get(path).map(pace::told).unwrap_or_default(),
     };
     let lines = checklist::frame(&inner.story, &canvas);

@@ -151,13 +151,14 @@ fn help_and_version_are_no_errors() {
     Usage: piton run book.star [--PARAM VALUE]...
 
     Options:
-          --json                One JSON record per line on standard output
-          --detach              Go on in the background
-          --plan <PLANFILE>     Do only what this plan allows, and hold where the runbook wants something else; parameters are the plan's
-          --as <NAME>           Who starts it, for the receipt; the operating system's account is recorded beside it
-          --accept              Open windows even where commands and watchdogs end with this engine, as in a systemd service
-          --param <NAME=VALUE>  A parameter whose name is a flag of piton's own
-      -h, --help                Print help
+          --json                     One JSON record per line on standard output
+          --detach                   Go on in the background
+          --plan <PLANFILE>          Do only what this plan allows, and hold where the runbook wants something else; parameters are the plan's
+          --as <NAME>                Who starts it, for the receipt; the operating system's account is recorded beside it
+          --rehearse <forward|back>  A rehearsal on stand-in systems: forward as any run, or back at its window's commit point
+          --accept                   Open windows even where commands and watchdogs end with this engine, as in a systemd service
+          --param <NAME=VALUE>       A parameter whose name is a flag of piton's own
+      -h, --help                     Print help
 
     Parameters:
           --service <STR>                           which one

@@ -8,6 +8,7 @@ mod place;
 
 mod calls;
 mod edits;
+mod estimates;
 mod faults;
 mod fleet;
 mod guards;
@@ -19,6 +20,7 @@ mod looking;
 mod people;
 mod plans;
 mod receipts;
+mod rehearsals;
 mod survival;
 mod waker;
 mod wrong;

@@ -247,3 +247,42 @@ fn what_differs_from_an_older_plan_is_shown_alone() {
     assert_eq!(json["changed"].as_array().unwrap().len(), 1);
     assert_eq!(json["params"][0]["name"], "extra");
 }
+
+#[test]
+fn a_read_that_says_so_is_performed_whatever_goes_before_it() {
+    let place = Place::with(
+        r#"
+def main():
+    step("Write", sh("touch written"), repeatable = True)
+    step("Later", sh("cat tables", reads = True))
+    for table in step("List", sh("cat tables", reads = True), plan = "live").out.splitlines():
+        step("Copy " + table, sh("true"), repeatable = True)
+    expect("Enough", sh("cat tables", reads = True), predicate = lambda seen: "c" in seen.out, plan = "live")
+"#,
+    )
+    .file("tables", "a\nb\n");
+    let ran = place.ran(&["plan", "book.star"]).ends(0);
+    insta::assert_snapshot!(ran.out, @r#"
+    book.star
+    plan d1bec66de8c0 of book.star
+
+    ▶ Write                            sh touch written
+    · Later                            sh cat tables
+    ✓ List                             sh cat tables   → b
+    ▶ Copy a                           sh true
+    ▶ Copy b                           sh true
+    · Enough                           sh cat tables
+      ✗ would fail now: expected otherwise: sh cat tables gave b
+      … "Enough" would fail
+
+    6 steps · 3 writes · 1 read now · 1 scope not known to the end · 1 would fail now
+    ✓ known now   ▶ writes   · reads later   ? asks a person   ~ waits   ✗ would fail   … not known yet
+    "#);
+    assert!(!place.path("written").exists());
+    let offline = place.ran(&["plan", "book.star", "--offline"]).ends(0).out;
+    assert!(offline.contains("· List") && offline.contains("… depends on"), "{offline}");
+    // In a run it is a step like any other.
+    std::fs::write(place.path("tables"), "c\n").unwrap();
+    place.ran(&["run", "book.star"]).ends(0);
+    assert!(place.path("written").exists());
+}

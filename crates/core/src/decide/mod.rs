@@ -132,6 +132,9 @@ pub fn may_act(state: &RunState, scope: &Scope, path: &Path) -> bool {
     if state.finished.is_some() || state.undoing.is_some() || state.settled_around(path).is_some() {
         return false;
     }
+    if windows::rehearsal_is_over(state) {
+        return false;
+    }
     let window = scope.window().and_then(|scope| state.windows.get(&scope.path)).filter(|window| window.is_open());
     match window {
         Some(window) if matches!(window.phase, WindowPhase::GoingBack { .. }) => false,

@@ -14,7 +14,31 @@ use crate::window::{Window, WindowPhase};
 /// The decision that a window goes back. `None`: its commit point is passed, it goes back already, or it is not open.
 pub fn going_back(state: &RunState, path: &Path, why: &str) -> Option<Event> {
     let window = state.windows.get(path).filter(|window| window.phase == WindowPhase::Open && !window.committed)?;
-    Some(Event::WindowGoingBack { path: path.clone(), generation: window.generation, why: why.to_owned() })
+    let (path, generation, why) = (path.clone(), window.generation, why.to_owned());
+    Some(Event::WindowGoingBack { path, generation, why, rehearsed: false })
+}
+
+/// The decision that a rehearsal turns round in a window instead of going on: at its commit point, or at its end where it
+/// has none. `None`: it is no such rehearsal, or the window goes back already, or cannot any more.
+pub fn turning_round(state: &RunState, path: &Path, place: &str) -> Option<Event> {
+    if !state.rehearses_back() {
+        return None;
+    }
+    let mut event = going_back(state, path, &format!("a rehearsal turns round at {place}"))?;
+    if let Event::WindowGoingBack { rehearsed, .. } = &mut event {
+        *rehearsed = true;
+    }
+    Some(event)
+}
+
+/// A rehearsal has gone back in a window, and nothing around that window catches it: what follows would need what the
+/// window has not done, so nothing more is started.
+pub fn rehearsal_is_over(state: &RunState) -> bool {
+    let over = |window: &Window| {
+        let back = matches!(window.phase, WindowPhase::Closed { went_back: true, .. });
+        back && window.rehearsed && !window.reopens && !state.is_caught(&window.path)
+    };
+    state.rehearses_back() && state.windows.values().any(over)
 }
 
 /// How a window closes: well with its last step's end, or with the end of going back. `None`: it is not open, or goes
@@ -72,7 +96,8 @@ pub fn only_warns(state: &RunState, window: &Path) -> bool {
 pub fn hold_of(state: &RunState, window: &Window) -> Option<Event> {
     let stopping = state.abort.is_some()
         || state.undoing.as_ref().is_some_and(|undoing| !matches!(undoing.reason, UndoReason::Window { .. }));
-    let quiet = window.reopens || stopping || !state.run_holds.is_empty() || state.is_caught(&window.path);
+    let quiet =
+        window.reopens || window.rehearsed || stopping || !state.run_holds.is_empty() || state.is_caught(&window.path);
     let reason = HoldReason::WentBack { window: window.path.name(), why: window.went_back_because.clone() };
     (!quiet).then_some(Event::RunHeld { reason })
 }

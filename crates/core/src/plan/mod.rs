@@ -8,6 +8,8 @@
 mod bound;
 mod compare;
 pub mod edit;
+pub mod estimate;
+pub mod past;
 
 pub use bound::{Asked, Bound, Departure};
 pub use compare::{Changed, Changes, Line, compare};
@@ -69,6 +71,9 @@ pub enum What {
         kind: ScopeKind,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         total: Option<u64>,
+        /// Branches at a time, at most. Words of a run's speed: no part of the plan's digest.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        concurrency: Option<u32>,
         /// What watches over it.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         guards: Vec<GuardTold>,
@@ -197,7 +202,8 @@ impl Entry {
         match &mut entry.what {
             What::Step(step) => step.saw = None,
             What::Fails { message, hint } => (*message, *hint) = (String::new(), None),
-            What::Scope { .. } | What::CommitPoint | What::End { .. } => {}
+            What::Scope { concurrency, .. } => *concurrency = None,
+            What::CommitPoint | What::End { .. } => {}
         }
         entry
     }

@@ -42,7 +42,11 @@ fn end(at: &str) -> Entry {
 }
 
 fn phase(at: &str) -> Entry {
-    Entry { path: path(at), site: None, what: What::Scope { kind: ScopeKind::Phase, total: None, guards: vec![] } }
+    Entry {
+        path: path(at),
+        site: None,
+        what: What::Scope { kind: ScopeKind::Phase, total: None, concurrency: None, guards: vec![] },
+    }
 }
 
 fn plan(entries: Vec<Entry>) -> Plan {
@@ -173,7 +177,11 @@ fn known(mut entry: Entry) -> Entry {
 
 fn each(at: &str) -> Entry {
     let kind = ScopeKind::Each { continue_on_failure: false };
-    Entry { path: path(at), site: None, what: What::Scope { kind, total: Some(2), guards: Vec::new() } }
+    Entry {
+        path: path(at),
+        site: None,
+        what: What::Scope { kind, total: Some(2), concurrency: None, guards: Vec::new() },
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! Owns the interface every store implements, and what its errors mean. One conformance suite runs against each.
 
 use crate::digest::Digest;
-use crate::event::Answer;
+use crate::event::{Answer, Rehearsal};
 use crate::hold::{Choice, Decision};
 use crate::ids::{Actor, EngineId, RunId};
 use crate::lock::{Locking, Locks};
@@ -60,6 +60,8 @@ pub struct RunSummary {
     pub head_seq: u64,
     /// Who holds the lease now, where anyone does.
     pub held_by: Option<EngineId>,
+    /// Of a rehearsal, as its first record says.
+    pub rehearsal: Option<Rehearsal>,
 }
 
 /// What goes along with records, in their transaction.
@@ -128,6 +130,14 @@ pub trait Store: Send + Sync {
 
     /// Newest first.
     fn runs(&self) -> Result<Vec<RunSummary>, StoreError>;
+
+    /// Of runs with this title and one of these statuses, the newest ones, newest first.
+    fn runs_of(&self, title: &str, statuses: &[&str], limit: usize) -> Result<Vec<RunSummary>, StoreError> {
+        let mut runs = self.runs()?;
+        runs.retain(|run| run.title == title && statuses.contains(&run.status.as_str()));
+        runs.truncate(limit);
+        Ok(runs)
+    }
 
     /// By unique prefix of the id, or `@last`.
     fn find(&self, name: &str) -> Result<RunSummary, StoreError>;

@@ -106,7 +106,7 @@ fn summary(page: &mut String, told: &Predicate) {
     };
     line("Status", format!("{status}{}", if run.finished.is_none() { " (not finished)" } else { "" }));
     if let Some(rehearsal) = &run.rehearsal {
-        line("Rehearsal", format!("{} on stand-in systems: nothing real was changed", code(rehearsal)));
+        line("Rehearsal", format!("{rehearsal}, on stand-in systems, says who started it"));
     }
     line("Started", format!("{} by {}", run.started_at, code(&told.started_by.to_string())));
     line("Last record", format!("{} ({} later)", run.last_at, human(took)));
@@ -168,7 +168,10 @@ fn windows(page: &mut String, told: &Predicate) {
             (None, _) => "open".to_owned(),
             (Some(true), within) => {
                 let late = if within == Some(false) { ", **over budget**" } else { "" };
-                format!("went back{late}: {}", code(window.going_back.as_deref().unwrap_or_default()))
+                let rehearsed = window.rehearsed_back_us.map_or_else(String::new, |us| {
+                    format!("; it took {} of a reserve of {}", human(us), window.reserve)
+                });
+                format!("went back{late}: {}{rehearsed}", code(window.going_back.as_deref().unwrap_or_default()))
             }
             (Some(false), Some(true)) => "within budget".to_owned(),
             (Some(false), _) => "**over budget**".to_owned(),

@@ -8,6 +8,7 @@
 use super::limits::path_of;
 use super::rules_undo::UndoRules;
 use crate::action::Effect;
+use crate::decide::windows::rehearsal_is_over;
 use crate::decide::{check_answer, check_decision};
 use crate::digest::Digest;
 use crate::event::{
@@ -105,7 +106,7 @@ impl Rules {
                     format!("the window {} opens as number {generation} and not {expected}", name(&opened.path))
                 });
             }
-            Event::WindowGoingBack { path, .. } => self.going_back(path),
+            Event::WindowGoingBack { path, rehearsed, .. } => self.going_back(path, *rehearsed),
             Event::WindowClosed(closed) => self.window_closed(closed, record.at),
             Event::UndoBegan(began) => {
                 match &began.reason {
@@ -208,6 +209,9 @@ impl Rules {
         if state.settled_around(path).is_some() {
             return Some("in a scope whose end is settled");
         }
+        if rehearsal_is_over(state) {
+            return Some("after the rehearsal has gone back");
+        }
         if self.lock_missing(path) {
             return Some("without the lock around it");
         }
@@ -300,9 +304,16 @@ impl Rules {
         let back = self.window_around(path).is_some_and(|window| window.phase != WindowPhase::Open);
         let undoing = self.state.undoing.is_some();
         self.fail_if(back || undoing, || format!("the commit point {} is passed while going back", name(path)));
+        let passes = self.state.rehearses_back() && self.window_around(path).is_some();
+        self.fail_if(passes, || {
+            format!("the commit point {} is passed in a rehearsal that turns round there", name(path))
+        });
     }
 
-    fn going_back(&mut self, path: &Path) {
+    fn going_back(&mut self, path: &Path, rehearsed: bool) {
+        self.fail_if(rehearsed && !self.state.rehearses_back(), || {
+            format!("the window {} turns round as a rehearsal does, and this is none", name(path))
+        });
         let why = match self.state.windows.get(path) {
             Some(window) if window.committed => Some("goes back after its commit point"),
             Some(window) if window.is_open() => None,

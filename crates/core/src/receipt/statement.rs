@@ -10,7 +10,7 @@ use super::key::SigningKey;
 use super::time::Instant;
 use crate::digest::Digest;
 use crate::duration::Duration;
-use crate::event::{Attach, Evidence, Finish, How, UndoReason};
+use crate::event::{Attach, Evidence, Finish, How, Rehearsal, UndoReason};
 use crate::guard::{GuardTold, Then};
 use crate::hold::HoldReason;
 use crate::ids::{Actor, RunId};
@@ -109,7 +109,7 @@ pub struct RunTold {
     /// `running`, `waiting`, `held`, `undoing`, `succeeded`, `aborted` or `undone`, as of the last record.
     pub status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub rehearsal: Option<String>,
+    pub rehearsal: Option<Rehearsal>,
     /// Version of Piton that started it.
     pub piton: String,
     pub started_at: Instant,
@@ -298,6 +298,9 @@ pub struct WindowTold {
     pub going_back: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub went_back: Option<bool>,
+    /// What going back took, where a rehearsal turned round.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rehearsed_back_us: Option<u64>,
     pub committed: bool,
     /// Engines that took over while it was open.
     pub take_overs: u64,

@@ -311,6 +311,7 @@ impl Teller {
                     same_boot: None,
                     going_back: None,
                     went_back: None,
+                    rehearsed_back_us: None,
                     committed: false,
                     take_overs: 0,
                     record: record.seq,
@@ -329,6 +330,9 @@ impl Teller {
                 window.within_budget = Some(closed.within_budget);
                 window.same_boot = Some(closed.same_boot);
                 window.went_back = Some(closed.went_back);
+                let known = self.state.windows.get(&closed.path).filter(|window| window.rehearsed);
+                let since = known.and_then(|window| window.back_since).filter(|_| closed.same_boot);
+                window.rehearsed_back_us = since.map(|since| record.at.boot_us.saturating_sub(since.boot_us));
                 window.committed = self.state.windows.get(&closed.path).is_some_and(|window| window.committed);
             }
             _ => {}
@@ -459,7 +463,7 @@ impl Teller {
                 id: started.run.clone(),
                 title: started.runbook.title.clone(),
                 status: self.state.status().word(),
-                rehearsal: started.rehearsal.clone(),
+                rehearsal: started.rehearsal,
                 piton: started.piton.clone(),
                 started_at: Instant(first.at.wall_us),
                 last_at: Instant(self.state.at.wall_us),

@@ -71,17 +71,19 @@ impl RunState {
             Event::WindowOpened(opened) => {
                 self.windows.insert(opened.path.clone(), Window::opened(opened, at));
             }
-            Event::WindowGoingBack { path, why, .. } => {
+            Event::WindowGoingBack { path, why, rehearsed, .. } => {
                 let stopping = self.is_held();
                 if let Some(window) = self.windows.get_mut(path) {
                     window.phase = WindowPhase::GoingBack { why: why.clone() };
                     window.went_back_because = why.clone();
+                    window.back_since = Some(at);
+                    window.rehearsed = *rehearsed;
                     window.reopens = stopping;
                 }
             }
             Event::WindowClosed(closed) => {
                 if let Some(window) = self.windows.get_mut(&closed.path) {
-                    window.close(closed);
+                    window.close(closed, at);
                 }
                 if closed.went_back {
                     self.forget_approvals_beside(&closed.path);

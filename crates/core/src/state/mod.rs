@@ -11,7 +11,7 @@ mod step;
 pub use step::{Began, Phase, Step, UndoProgress};
 
 use crate::digest::Digest;
-use crate::event::{EngineAttached, Finish, RunEdited, RunStarted, Runbook, Stored, UndoBegan};
+use crate::event::{EngineAttached, Finish, Rehearsal, RunEdited, RunStarted, Runbook, Stored, UndoBegan};
 use crate::guard::{GuardState, GuardTold};
 use crate::hold::HoldReason;
 use crate::ids::Actor;
@@ -139,6 +139,15 @@ impl RunState {
     pub fn params(&self) -> &[(String, Value)] {
         let edited = self.edited.as_ref().map(|edited| &edited.params);
         edited.or_else(|| self.started.as_ref().map(|started| &started.params)).map_or(&[], Vec::as_slice)
+    }
+
+    pub fn rehearsal(&self) -> Option<Rehearsal> {
+        self.started.as_ref()?.rehearsal
+    }
+
+    /// A rehearsal that turns round where its first window could not any more.
+    pub fn rehearses_back(&self) -> bool {
+        self.rehearsal() == Some(Rehearsal::Back)
     }
 
     /// Sequence number of the last commit point; what was done before it stays.

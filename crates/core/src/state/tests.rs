@@ -437,7 +437,7 @@ pub(crate) mod any {
                 boot_id: String::new(),
                 watchdog_pid: 1,
             }),
-            25 => Event::WindowGoingBack { path, generation, why: String::new() },
+            25 => Event::WindowGoingBack { path, generation, why: String::new(), rehearsed: false },
             26 => Event::WindowClosed(WindowClosed {
                 path,
                 generation,

@@ -3,7 +3,7 @@
 //! Owns the threads and how branches' lines become one plan. A branch is not kept from reading by what its siblings would
 //! write, only by what went before all of them.
 
-use super::host::entered;
+use super::host::{entered, entered_branches};
 use super::{Planner, Track};
 use crate::shared::{EVALUATION_STACK_BYTES, MAX_BRANCH_THREADS, lock};
 use piton_core::hole;
@@ -20,7 +20,7 @@ impl Planner {
     pub(super) fn plan_branches(&self, scope: &Arc<Scope>, request: &BranchesRequest) -> Result<Vec<Value>, Unwind> {
         let template = request.branches.iter().any(|branch| hole::whole(&branch.key).is_some());
         let total = (!template).then_some(request.branches.len() as u64);
-        self.record(scope, &scope.path, None, entered(scope, total));
+        self.record(scope, &scope.path, None, entered_branches(scope, total, request.concurrency));
         let changed = self.track(scope, |track| track.changed);
         let next = AtomicUsize::new(0);
         let results: Results = Mutex::new(vec![None; request.branches.len()]);

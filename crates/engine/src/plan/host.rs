@@ -137,7 +137,17 @@ impl Host for Planner {
 
 /// The line of a scope.
 pub(super) fn entered(scope: &Scope, total: Option<u64>) -> What {
-    What::Scope { kind: scope.kind.clone(), total, guards: scope.guards.iter().map(Guard::told).collect() }
+    let guards = scope.guards.iter().map(Guard::told).collect();
+    What::Scope { kind: scope.kind.clone(), total, concurrency: None, guards }
+}
+
+/// The line of a scope with branches.
+pub(super) fn entered_branches(scope: &Scope, total: Option<u64>, at_a_time: u32) -> What {
+    let mut what = entered(scope, total);
+    if let What::Scope { concurrency, .. } = &mut what {
+        *concurrency = Some(at_a_time);
+    }
+    what
 }
 
 /// Which step is planned.
@@ -170,7 +180,8 @@ impl Planner {
             return Ok(self.later(about, step, false));
         }
         let constant = matches!(*request.action, Action::Noop { .. });
-        let reads = constant || (step.fingerprint.is_some() && self.sees(about.scope));
+        let sees = if request.live { !self.planning.offline } else { self.sees(about.scope) };
+        let reads = constant || (step.fingerprint.is_some() && sees);
         if !reads {
             return Ok(self.later(about, step, false));
         }

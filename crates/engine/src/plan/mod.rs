@@ -3,7 +3,8 @@
 //! Owns what is read now, what is a hole, and where a scope's plan ends. Never writes, never journals, and knows no run
 //! but through its oracle. What a plan says and excludes is `core`'s.
 //!
-//! A read is performed only while no unperformed write precedes it in its branch or an earlier scope. What is not
+//! A read is performed only while no unperformed write precedes it in its branch or an earlier scope, or where its author
+//! says that none of them matters to it (`plan = "live"`). What is not
 //! performed gives a hole; an evaluation that must decide on one ends its scope's plan, and what follows the scope goes
 //! on with a hole in its place.
 

@@ -16,6 +16,7 @@ mod parked;
 mod people;
 mod planted;
 mod random;
+mod rehearsals;
 mod rules;
 mod sim;
 mod steps;

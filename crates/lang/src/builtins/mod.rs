@@ -28,6 +28,7 @@ pub(crate) mod guarded;
 pub(crate) use args::a_kind;
 use starlark::environment::{FrozenModule, Globals, GlobalsBuilder, LibraryExtension};
 use starlark::values::FreezeResult;
+pub(crate) use step::{LIVE_HELP, LIVE_WRITE};
 
 const EXTENSIONS: [LibraryExtension; 7] = [
     LibraryExtension::StructType,

@@ -8,7 +8,7 @@ use crate::session::{Session, call_site};
 use crate::values::Given;
 use piton_core::outcome::{Failure, FailureKind};
 use piton_core::ports::Unwind;
-use piton_core::request::{Retry, StepKind, StepRequest, UndoForm};
+use piton_core::request::{Retry, Site, StepKind, StepRequest, UndoForm};
 use piton_core::scope::Scope;
 use piton_core::{Action, Duration, Path};
 use starlark::environment::GlobalsBuilder;
@@ -27,6 +27,29 @@ fn read<'v>(
     let request = bare(builtin, name, StepKind::Read, action, eval)?;
     let outcome = perform(builtin, request, Functions::default(), eval)?;
     outcome.get_attr_error("value", eval.heap())
+}
+
+/// The step that reads an environment variable.
+fn read_of(variable: &str, site: Site) -> StepRequest {
+    // At the run's root, wherever it is called, so that every part of the run sees one value.
+    StepRequest {
+        path: Path::root().child(&format!("env {variable}")),
+        site,
+        kind: StepKind::Read,
+        action: Action::Env { variable: variable.to_owned() }.into(),
+        requires: None,
+        ensures: None,
+        has_predicate: false,
+        hint: None,
+        undo: UndoForm::None,
+        retry: Retry::NONE,
+        timeout: None,
+        settle: Duration::default(),
+        repeatable: false,
+        memory_bytes: None,
+        live: false,
+        doc: None,
+    }
 }
 
 #[starlark_module]
@@ -52,27 +75,11 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
         if variable.is_empty() || variable.contains(['=', '\0']) {
             return Err(author(format!("{variable:?} cannot be the name of an environment variable")).raise());
         }
-        // At the run's root, wherever it is called, so that every part of the run sees one value.
-        let request = StepRequest {
-            path: Path::root().child(&format!("env {variable}")),
-            site: call_site(eval),
-            kind: StepKind::Read,
-            action: Action::Env { variable: variable.to_owned() }.into(),
-            requires: None,
-            ensures: None,
-            has_predicate: false,
-            hint: None,
-            undo: UndoForm::None,
-            retry: Retry::NONE,
-            timeout: None,
-            settle: Duration::default(),
-            repeatable: false,
-            memory_bytes: None,
-            doc: None,
-        };
+        let request = read_of(variable, call_site(eval));
         let functions = Functions::default();
-        let given = host.step(&Scope::run(), &request, &mut Live { eval, functions });
-        let outcome = Given::Sealed(given.map_err(|why| session.leave(why))?).open()?;
+        let given =
+            host.step(&Scope::run(), &request, &mut Live { eval, functions }).map_err(|why| session.leave(why))?;
+        let outcome = Given::Sealed(given).open()?;
         let value = outcome.value.as_ref().map(|value| decode(value, session.registry, eval)).transpose()?;
         Ok(ValueOfUnchecked::new(value.unwrap_or_else(Value::new_none)))
     }

@@ -7,6 +7,7 @@ use crate::error::{AuthorError, author};
 use crate::session::{Session, call_site};
 use crate::values::{ActionValue, Given, Inverse, OutcomeValue, RetryValue};
 use either::Either;
+use piton_core::action::Effect;
 use piton_core::request::{Retry, StepKind, StepRequest, UndoForm};
 use piton_core::{Action, Duration};
 use starlark::environment::GlobalsBuilder;
@@ -15,6 +16,10 @@ use starlark::starlark_module;
 use starlark::values::none::NoneOr;
 use starlark::values::{Value, ValueLike, ValueOfUnchecked};
 use std::sync::Arc;
+
+/// Where `plan = "live"` stands at an action that changes the world.
+pub(crate) const LIVE_WRITE: &str = "plan = \"live\" has a plan perform the step, and {}() changes the world";
+pub(crate) const LIVE_HELP: &str = "it is for steps that read, where no write before them changes what they read";
 
 type RetryArg<'v> = ValueOfUnchecked<'v, Either<i32, &'v RetryValue<'v>>>;
 type OutcomeReturn<'v> = ValueOfUnchecked<'v, &'v OutcomeValue<'v>>;
@@ -35,6 +40,26 @@ fn undo_form(undo: Option<Value<'_>>) -> Result<UndoForm, AuthorError> {
         Some(undo) if undo.get_type() == "function" || ActionValue::from_value(undo).is_some() => Ok(UndoForm::Asked),
         Some(undo) => Err(author(format!("undo: an action is needed, not {}", shown(undo)))
             .help("an action, a function of the outcome that gives one, or inverse()")),
+    }
+}
+
+fn only_looks(action: &Action) -> Result<(), AuthorError> {
+    match action.effect() {
+        Effect::Read => Ok(()),
+        Effect::Write => Err(author(format!("expect() only looks, and {}() changes the world", action.verb()))
+            .help("use step(...), or say reads = True where the command changes nothing")),
+    }
+}
+
+/// `plan=`: whether a plan performs the read whatever goes before it.
+fn live(plan: Option<&str>, action: &Action) -> Result<bool, AuthorError> {
+    match (plan, action.effect()) {
+        (None, _) => Ok(false),
+        (Some("live"), Effect::Read) => Ok(true),
+        (Some("live"), Effect::Write) => Err(author(LIVE_WRITE.replace("{}", action.verb())).help(LIVE_HELP)),
+        (Some(other), _) => {
+            Err(author(format!("plan: \"live\" is all that can be said, not {other:?}")).help(LIVE_HELP))
+        }
     }
 }
 
@@ -81,6 +106,7 @@ pub(crate) fn bare(
         settle: Duration::default(),
         repeatable: false,
         memory_bytes: None,
+        live: false,
         doc: None,
     })
 }
@@ -100,15 +126,15 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
         #[starlark(require = named, default = false)] repeatable: bool,
         #[starlark(require = named, default = NoneOr::None)] memory: NoneOr<Value<'v>>,
         #[starlark(require = named, default = NoneOr::None)] on: NoneOr<Value<'v>>,
+        #[starlark(require = named, default = NoneOr::None)] plan: NoneOr<&str>,
         #[starlark(require = named, default = NoneOr::None)] doc: NoneOr<&str>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<OutcomeReturn<'v>> {
         let mut functions = Functions::default();
-        if on.into_option().is_some() {
-            return Err(super::options::not_yet("step(on=)").raise());
-        }
+        on.into_option().map_or(Ok(()), |_| Err(super::options::not_yet("step(on=)")))?;
         let action = super::args::action(action.get(), "action")?;
         let mut request = bare("step", name, StepKind::Step, action, eval)?;
+        request.live = live(plan.into_option(), &request.action)?;
         if let NoneOr::Other(value) = requires {
             let (requires, predicate) = check(value.get(), "requires")?;
             (request.requires, functions.requires) = (Some(requires), predicate);
@@ -136,6 +162,7 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
         #[starlark(require = named, default = NoneOr::None)] hint: NoneOr<&str>,
         #[starlark(require = named, default = NoneOr::None)] retry: NoneOr<RetryArg<'v>>,
         #[starlark(require = named, default = NoneOr::None)] timeout: NoneOr<DurationArg<'v>>,
+        #[starlark(require = named, default = NoneOr::None)] plan: NoneOr<&str>,
         #[starlark(require = named, default = NoneOr::None)] doc: NoneOr<&str>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<OutcomeReturn<'v>> {
@@ -144,13 +171,10 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
         if own.is_some() && of_check.is_some() {
             return Err(author("predicate= is given twice: the check has one already").raise());
         }
-        if check.action.effect() == piton_core::action::Effect::Write {
-            return Err(author(format!("expect() only looks, and {}() changes the world", check.action.verb()))
-                .help("use step(...), or say reads = True where the command changes nothing")
-                .raise());
-        }
+        only_looks(&check.action)?;
         let mut functions = Functions { check: own.or(of_check), ..Functions::default() };
         let mut request = bare("expect", name, StepKind::Expect, check.action, eval)?;
+        request.live = live(plan.into_option(), &request.action)?;
         request.has_predicate = functions.check.is_some();
         request.hint = hint.into_option().map(str::to_owned);
         (request.retry, functions.retry) = self::retry(retry)?;

@@ -3,6 +3,7 @@
 
 use super::lint::{TRANSACTIONS, named, writes};
 use super::{Call, File, expressions, literal};
+use crate::builtins::{LIVE_HELP, LIVE_WRITE};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::registry::Registry;
 use starlark::syntax::AstModule;
@@ -14,6 +15,7 @@ pub(super) fn check<'a>(file: &File<'a>, registry: &Registry, found: &mut Diagno
         let Some(call) = file.builtin_call(expr) else { return };
         match call.name {
             "guard" => guard(file, &call, found),
+            "step" => live(file, &call, found),
             "run" => {
                 let what = format!("{}() is not yet in this version", call.name);
                 found.push(
@@ -65,6 +67,17 @@ fn guard<'a>(file: &File<'a>, call: &Call<'a>, found: &mut Diagnostics) {
                 .at(&file.span(action.span))
                 .help("say reads = True where the command changes nothing"),
         );
+    }
+}
+
+/// A plan changes nothing, whatever a step says.
+fn live<'a>(file: &File<'a>, call: &Call<'a>, found: &mut Diagnostics) {
+    let says = named(call, "plan").and_then(literal).is_some_and(|plan| plan == "live");
+    let Some(action) = call.positional(1).or_else(|| named(call, "action")).filter(|_| says) else { return };
+    let transaction = || file.builtin_call(action).map(|call| call.name).filter(|name| TRANSACTIONS.contains(name));
+    if let Some(action_name) = writes(file, action).or_else(transaction) {
+        let what = LIVE_WRITE.replace("{}", action_name);
+        found.push(Diagnostic::error(what).at(&file.span(action.span)).help(LIVE_HELP));
     }
 }
 

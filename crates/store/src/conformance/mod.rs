@@ -48,6 +48,7 @@ pub const CHECKS: &[Check] = &[
     check("engines of several processes append side by side", journal::side_by_side),
     check("a run is found by any unique prefix and by @last", names::finds),
     check("listings are newest first and tell status, times and head", names::lists),
+    check("runs of a title and a status are listed without the others", names::lists_of_a_title),
     check("two handles on one store are one store, and two stores are two", names::identity),
     check("a lease excludes others until it is dropped", leases::excludes),
     check("a lease excludes another process and ends with its kill", leases::excludes_processes),

@@ -63,6 +63,29 @@ pub(super) fn lists(world: &dyn World) {
     assert_eq!(*busy, store.find("bb").unwrap());
 }
 
+pub(super) fn lists_of_a_title(world: &dyn World) {
+    let store = world.open();
+    for (id, title, status) in [
+        ("aaaaaaaaaa", "one", "succeeded"),
+        ("bbbbbbbbbb", "two", "succeeded"),
+        ("cccccccccc", "one", "waiting"),
+        ("dddddddddd", "one", "held"),
+        ("eeeeeeeeee", "one", "succeeded"),
+    ] {
+        let run = RunId::parse(id).unwrap();
+        store.create_run(&piton_core::ports::NewRun { title: title.to_owned(), ..new_run(&run, 1) }).unwrap();
+        store.append(&*lease(&*store, &run), &[], Some(status)).unwrap();
+    }
+    let ids = |statuses: &[&str], limit| -> Vec<String> {
+        let runs = store.runs_of("one", statuses, limit).unwrap();
+        runs.iter().map(|run| run.id.as_str()[..1].to_owned()).collect()
+    };
+    assert_eq!(ids(&["succeeded", "held"], 9), ["e", "d", "a"]);
+    assert_eq!(ids(&["succeeded", "held"], 2), ["e", "d"]);
+    assert_eq!(ids(&["succeeded"], 9), ["e", "a"]);
+    assert_eq!(ids(&[], 9), [""; 0]);
+}
+
 pub(super) fn identity(world: &dyn World) {
     let store = world.open();
     assert_eq!(store.id(), world.open().id());

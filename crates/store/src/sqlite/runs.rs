@@ -17,8 +17,11 @@ const SHOWN: usize = 8;
 /// Status of a run to which no engine has appended yet.
 const NEW: &str = "new";
 
-/// A run with the hour of its last record, which is its head's. `head` is found by its key, in one look-up a run.
-const SUMMARY: &str = "SELECT r.id, r.title, r.created_us, r.status, r.actor, r.holder, h.key, h.wall_us FROM runs r \
+/// A run with the hour of its last record, which is its head's, found by its key in one look-up a run; and whether it is a
+/// rehearsal, which its first record says: that is parsed only where the word stands in it.
+const SUMMARY: &str = "SELECT r.id, r.title, r.created_us, r.status, r.actor, r.holder, h.key, h.wall_us, \
+    (SELECT json_extract(f.body, '$.run_started.rehearsal') FROM records f \
+    WHERE f.key = (r.number << 32 | 1) AND instr(f.body, '\"rehearsal\"') > 0) FROM runs r \
     LEFT JOIN records h ON h.key = (SELECT key FROM records \
     WHERE key > r.number << 32 AND key < (r.number + 1) << 32 ORDER BY key DESC LIMIT 1)";
 
@@ -39,6 +42,22 @@ pub(crate) fn create(connection: &Connection, run: &NewRun) -> Result<(), Fault>
 pub(crate) fn list(connection: &Connection) -> Result<Vec<RunSummary>, Fault> {
     let mut select = connection.prepare_cached(&format!("{SUMMARY} ORDER BY r.number DESC"))?;
     let runs = select.query_map([], summary)?;
+    Ok(runs.collect::<Result<_, _>>()?)
+}
+
+/// Runs come by the ten thousand: only those that are wanted are looked up in the journal.
+pub(crate) fn list_of(
+    connection: &Connection,
+    title: &str,
+    statuses: &[&str],
+    limit: usize,
+) -> Result<Vec<RunSummary>, Fault> {
+    let sql = format!(
+        "{SUMMARY} WHERE r.title = ?1 AND r.status IN (SELECT value FROM json_each(?2)) ORDER BY r.number DESC LIMIT ?3"
+    );
+    let mut select = connection.prepare_cached(&sql)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let runs = select.query_map(params![title, to_json(&statuses)?, limit], summary)?;
     Ok(runs.collect::<Result<_, _>>()?)
 }
 
@@ -99,6 +118,7 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<RunSummary> {
         by: json::<Actor>(row, 4)?,
         head_seq: head.map_or(0, seq_of),
         held_by: holder,
+        rehearsal: row.get_ref(8)?.as_str_or_null()?.and_then(|how| serde_json::from_value(how.into()).ok()),
     })
 }
 

@@ -130,6 +130,11 @@ impl Store for SqliteStore {
         Ok(runs.into_iter().map(|run| self.truthful(run)).collect())
     }
 
+    fn runs_of(&self, title: &str, statuses: &[&str], limit: usize) -> Result<Vec<RunSummary>, StoreError> {
+        let runs = self.reader.read("list the runs", |connection| runs::list_of(connection, title, statuses, limit))?;
+        Ok(runs.into_iter().map(|run| self.truthful(run)).collect())
+    }
+
     fn find(&self, name: &str) -> Result<RunSummary, StoreError> {
         let run = self.reader.read("find the run", |connection| runs::find(connection, name))?;
         Ok(self.truthful(run))

@@ -90,7 +90,7 @@ impl Told {
             true => vec!["812 004 / 2 300 111 rows  39s left".to_owned(), "35 %  39s left".to_owned()],
             false => Vec::new(),
         };
-        frame(&self.0, &Canvas { columns, rows, colors, now, boot_id: "b", told: &told })
+        frame(&self.0, &Canvas { columns, rows, colors, now, boot_id: "b", past: None, told: &told })
     }
 }
 

@@ -150,7 +150,7 @@ fn attention(page: &mut Markup, told: &Predicate) {
     let mut items: Vec<Markup> = Vec::new();
     if let Some(rehearsal) = &told.run.rehearsal {
         let mut item = Markup::new();
-        item.raw("A rehearsal (").code(rehearsal).raw(") on stand-in systems: nothing real was changed.");
+        item.raw("A rehearsal (").code(&rehearsal.to_string()).raw(") on stand-in systems, says who started it.");
         items.push(item);
     }
     if told.run.finished.is_none() {

@@ -77,6 +77,10 @@ pub(super) fn windows(page: &mut Markup, told: &Predicate) {
         if let Some(why) = &window.going_back {
             page.raw("<br>went back because ").code(why);
         }
+        if let Some(us) = window.rehearsed_back_us {
+            page.raw("<br>rehearsed: going back took ").text(&human(us));
+            page.raw(" of a reserve of ").text(&window.reserve.to_string());
+        }
         page.raw("</p></div>\n");
     }
 }

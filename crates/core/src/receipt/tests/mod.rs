@@ -6,6 +6,7 @@ mod html;
 mod journal_rules;
 mod page;
 mod recorded;
+mod rehearsals;
 mod telling;
 
 use super::*;

@@ -186,6 +186,7 @@ impl<'a> Ctx<'a> {
             settle: Duration::from_ms(0),
             repeatable: false,
             memory_bytes: None,
+            live: false,
             doc: None,
         };
         StepCall { ctx: self, request, callbacks: Told::default() }

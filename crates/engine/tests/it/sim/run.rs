@@ -9,7 +9,7 @@ use super::ports::{Notebook, SimVault, SimWatchdogs};
 use super::program::Book;
 use super::store::{MemSideLogs, MemStore};
 use super::world::World;
-use piton_core::event::{Answer, Attach, FORMAT, RunStarted, Runbook};
+use piton_core::event::{Answer, Attach, FORMAT, Rehearsal, RunStarted, Runbook};
 use piton_core::hold::{Choice, Decision, HoldReason};
 use piton_core::ids::{Actor, EngineId};
 use piton_core::ports::{Clock, InboxMessage, Store};
@@ -43,6 +43,7 @@ pub(crate) struct Sim {
     book: Book,
     person: Option<Person>,
     leave: bool,
+    rehearsal: Option<Rehearsal>,
 }
 
 /// An engine that runs beside the test.
@@ -93,6 +94,7 @@ impl Sim {
             book,
             person: None,
             leave: true,
+            rehearsal: None,
             world,
         }
     }
@@ -110,6 +112,7 @@ impl Sim {
             book,
             person: None,
             leave: true,
+            rehearsal: None,
             store,
             world,
         }
@@ -123,6 +126,13 @@ impl Sim {
     #[must_use]
     pub(crate) fn person(mut self, person: impl Fn(&Sim) -> bool + Send + Sync + 'static) -> Self {
         self.person = Some(Arc::new(person));
+        self
+    }
+
+    /// A run on stand-in systems.
+    #[must_use]
+    pub(crate) fn rehearsing(mut self, rehearsal: Rehearsal) -> Self {
+        self.rehearsal = Some(rehearsal);
         self
     }
 
@@ -194,7 +204,7 @@ impl Sim {
             by: actor("ada", 1),
             piton: "0.0.0".to_owned(),
             plan: None,
-            rehearsal: None,
+            rehearsal: self.rehearsal,
         }
     }
 
