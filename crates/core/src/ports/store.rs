@@ -43,6 +43,8 @@ pub struct NewRun {
     /// Wall clock, microseconds.
     pub created_at_us: i64,
     pub by: Actor,
+    /// The run that started it.
+    pub parent: Option<RunId>,
     /// Path below the project's root, bytes, executable or not.
     pub sources: Vec<(String, Vec<u8>, bool)>,
 }
@@ -56,6 +58,8 @@ pub struct RunSummary {
     pub updated_at_us: i64,
     pub status: String,
     pub by: Actor,
+    /// The run that started it.
+    pub parent: Option<RunId>,
     pub head_seq: u64,
     /// Who holds the lease now, where anyone does.
     pub held_by: Option<EngineId>,
@@ -117,7 +121,7 @@ pub trait Store: Send + Sync {
     /// Newest first.
     fn runs(&self) -> Result<Vec<RunSummary>, StoreError>;
 
-    /// By unique prefix of the id, or `@last`.
+    /// By unique prefix of the id, or `@last`: the last one that a person started.
     fn find(&self, name: &str) -> Result<RunSummary, StoreError>;
 
     /// Hands on the records after `after_seq`, in order, until it is told to stop: a journal is read in pieces, and need

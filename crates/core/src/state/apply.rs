@@ -91,6 +91,7 @@ impl RunState {
             | Event::GuardArmed { .. }
             | Event::LockTaken { .. }
             | Event::LockAwaited(_)
+            | Event::ChildStands(_)
             | Event::LockBroken { .. } => self.apply_beside(event),
             Event::UndoBegan(began) => self.undo_began(began),
             Event::UndoStarted(started) => self.undo_started(started),
@@ -149,10 +150,14 @@ impl RunState {
         if let Some(step) = self.steps.get_mut(path) {
             let (done, held, running, waiting) = (step.is_done(), step.is_held(), step.is_running(), step.is_waiting());
             change(step);
+            let is_running = matches!(step.phase, Phase::Running(_));
             self.done_steps = self.done_steps - u64::from(done) + u64::from(step.is_done());
             self.held_steps = self.held_steps - u64::from(held) + u64::from(step.is_held());
             self.running_steps = self.running_steps - u64::from(running) + u64::from(step.is_running());
             self.waiting_steps = self.waiting_steps - u64::from(waiting) + u64::from(step.is_waiting());
+            if !is_running && let Some(child) = self.children.get_mut(path) {
+                child.waits = None;
+            }
         }
     }
 
@@ -184,6 +189,7 @@ impl RunState {
 
     fn attempt_started(&mut self, started: &AttemptStarted, seq: u64, at: Moment) {
         let what = (started.kind, &started.site, started.fingerprint);
+        self.child_started(started);
         self.keeps_files |= matches!(started.undo, Some(Action::RestoreFile { backup: Some(_), .. }));
         self.begin_step(&started.path, started.generation, what, (seq, at), |step| {
             if step.attempts == 0 {

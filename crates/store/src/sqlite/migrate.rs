@@ -11,8 +11,11 @@ use rusqlite::{Connection, params};
 const APPLICATION_ID: i64 = 0x5074_6e31;
 
 /// Migration `n` (from 1) leads from version `n - 1` to `n`.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../../migrations/0001_journal.sql"), include_str!("../../migrations/0002_locks.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001_journal.sql"),
+    include_str!("../../migrations/0002_locks.sql"),
+    include_str!("../../migrations/0003_children.sql"),
+];
 
 /// Where a database stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

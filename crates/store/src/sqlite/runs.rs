@@ -18,7 +18,7 @@ const SHOWN: usize = 8;
 const NEW: &str = "new";
 
 /// A run with the hour of its last record, which is its head's. `head` is found by its key, in one look-up a run.
-const SUMMARY: &str = "SELECT r.id, r.title, r.created_us, r.status, r.actor, r.holder, h.key, h.wall_us FROM runs r \
+const SUMMARY: &str = "SELECT r.id, r.title, r.created_us, r.status, r.actor, r.holder, h.key, h.wall_us, r.parent FROM runs r \
     LEFT JOIN records h ON h.key = (SELECT key FROM records \
     WHERE key > r.number << 32 AND key < (r.number + 1) << 32 ORDER BY key DESC LIMIT 1)";
 
@@ -31,8 +31,15 @@ pub(crate) fn create(connection: &Connection, run: &NewRun) -> Result<(), Fault>
         return Err(refused(Unavailable, format!("there is a run {} already", run.id)).into());
     }
     connection
-        .prepare_cached("INSERT INTO runs (id, title, created_us, actor, status) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![run.id.as_str(), run.title, run.created_at_us, to_json(&run.by)?, NEW])?;
+        .prepare_cached("INSERT INTO runs (id, title, created_us, actor, status, parent) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+        .execute(params![
+            run.id.as_str(),
+            run.title,
+            run.created_at_us,
+            to_json(&run.by)?,
+            NEW,
+            run.parent.as_ref().map(RunId::as_str)
+        ])?;
     snapshot::insert(connection, connection.last_insert_rowid(), &run.sources)
 }
 
@@ -45,7 +52,7 @@ pub(crate) fn list(connection: &Connection) -> Result<Vec<RunSummary>, Fault> {
 pub(crate) fn find(connection: &Connection, name: &str) -> Result<RunSummary, Fault> {
     if name == "@last" {
         return connection
-            .prepare_cached(&format!("{SUMMARY} ORDER BY r.number DESC LIMIT 1"))?
+            .prepare_cached(&format!("{SUMMARY} WHERE r.parent IS NULL ORDER BY r.number DESC LIMIT 1"))?
             .query_row([], summary)
             .optional()?
             .ok_or_else(|| refused(Unknown, "there is no run yet; `piton run FILE` starts one").into());
@@ -84,10 +91,14 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<RunSummary> {
     let created_at_us = row.get(2)?;
     let holder: Option<EngineId> = if row.get_ref(5)?.as_str_or_null()?.is_some() { Some(json(row, 5)?) } else { None };
     let head: Option<i64> = row.get(6)?;
-    let id = RunId::parse(&id).ok_or_else(|| {
-        let what = format!("\"{id}\" is not a run's id");
-        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, what.into())
-    })?;
+    let parse = |column: usize, id: String| {
+        RunId::parse(&id).ok_or_else(|| {
+            let what = format!("\"{id}\" is not a run's id");
+            rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, what.into())
+        })
+    };
+    let id = parse(0, id)?;
+    let parent = row.get::<_, Option<String>>(8)?.map(|parent| parse(8, parent)).transpose()?;
     Ok(RunSummary {
         id,
         title: row.get(1)?,
@@ -95,6 +106,7 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<RunSummary> {
         updated_at_us: row.get::<_, Option<i64>>(7)?.unwrap_or(created_at_us),
         status: row.get(3)?,
         by: json::<Actor>(row, 4)?,
+        parent,
         head_seq: head.map_or(0, seq_of),
         held_by: holder,
     })
