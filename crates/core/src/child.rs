@@ -11,6 +11,7 @@ use crate::path::Path;
 use crate::state::{Phase, RunState, Status};
 use crate::value::Value;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Runs that start runs, inside each other. Each is a process; a circle of runbooks is refused when it is loaded, and one
 /// that edits have closed ends here.
@@ -87,7 +88,8 @@ pub struct Seen {
     pub exists: bool,
     /// An engine holds its lease.
     pub driven: bool,
-    pub state: RunState,
+    /// As far as its journal goes. Shared: it may be large, and is looked at often.
+    pub state: Arc<RunState>,
 }
 
 /// What a parent does about a child run.

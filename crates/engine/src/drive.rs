@@ -6,7 +6,7 @@
 use crate::journal::{Broken, Journal};
 use crate::shared::{EVALUATION_STACK_BYTES, FLUSH_DELAY, Options, Ports, Shared};
 use crate::undo::Mode;
-use piton_core::event::{Attach, EngineAttached, Event, Finish, RunEdited, RunStarted, Stored, UndoBegan, UndoReason};
+use piton_core::event::{Attach, EngineAttached, Event, Finish, Handle, RunEdited, RunStarted, Stored, UndoBegan, UndoReason};
 use piton_core::hold::HoldReason;
 use piton_core::ids::{Actor, EngineId, RunId};
 use piton_core::ports::{Cancel, Lease, Program, SideLog, StoreError, StoreErrorKind, Unwind};
@@ -84,6 +84,9 @@ impl Control {
             Phase::Running(started) => Some(started.clone()),
             _ => None,
         })?;
+        if let Handle::Run { run } = &started.handle {
+            return self.shared.child_progress(run);
+        }
         let purpose = piton_core::ports::Purpose::Act;
         let context = self.shared.context(path, started.generation, started.attempt, purpose);
         self.shared.ports.executor.last_line(&context)

@@ -9,7 +9,7 @@ use piton_core::event::Event;
 use piton_core::hold::HoldReason;
 use piton_core::ids::RunId;
 use piton_core::ports::{
-    AttemptContext, Cancel, Clock, Executor, Program, Purpose, SideLogs, Store, Unwind, Vault, Watchdogs,
+    AttemptContext, Cancel, Children, Clock, Executor, Program, Purpose, SideLogs, Store, Unwind, Vault, Watchdogs,
 };
 use piton_core::record::{Record, Sealed};
 use piton_core::window::WindowPhase;
@@ -47,6 +47,7 @@ pub struct Ports {
     pub executor: Arc<dyn Executor>,
     pub vault: Arc<dyn Vault>,
     pub clock: Arc<dyn Clock>,
+    pub children: Arc<dyn Children>,
     pub watchdogs: Arc<dyn Watchdogs>,
     pub observer: Arc<dyn Observer>,
 }
@@ -96,6 +97,7 @@ pub(crate) struct Shared {
     /// Scopes in which a branch failed and which are waiting for the others to end.
     pub(crate) failing: Mutex<Vec<Path>>,
     pub(crate) watches: Arc<crate::guards::Watches>,
+    pub(crate) children: Mutex<crate::children::Children>,
     /// Held while a lock is taken, or taken away.
     pub(crate) locking: Mutex<()>,
 }
@@ -187,6 +189,7 @@ impl Shared {
             unreachable: Mutex::new(None),
             failing: Mutex::default(),
             watches: Arc::default(),
+            children: Mutex::default(),
             locking: Mutex::default(),
         }
     }

@@ -6,14 +6,14 @@ use crate::fixture::*;
 use crate::hold::Choice;
 
 fn seen(log: &Log, driven: bool) -> Seen {
-    Seen { exists: true, driven, state: log.state.clone() }
+    Seen { exists: true, driven, state: log.state.clone().into() }
 }
 
 #[test]
 fn a_child_is_created_driven_followed_waited_for_and_taken_as_it_ended() {
     assert_eq!(next(&Seen::default()), Next::Create);
     // Its row stands, its first record does not: the parent died between the two.
-    assert_eq!(next(&Seen { exists: true, driven: false, state: Log::empty().state }), Next::Create);
+    assert_eq!(next(&Seen { exists: true, driven: false, state: Log::empty().state.into() }), Next::Create);
     let mut log = Log::new();
     assert_eq!(next(&seen(&log, false)), Next::Drive);
     log.start("a");
