@@ -2,6 +2,7 @@
 //!
 //! Owns which concrete part stands behind each port. Commands ask it; it asks nobody.
 
+use crate::children::ChildRuns;
 use crate::error::{CliError, Kind};
 use crate::project::{self, Snapshot, SourceFile};
 use crate::survival::Survival;
@@ -28,6 +29,7 @@ const HOME_DIR: &str = ".piton";
 pub(crate) const PLAN_SOURCE: &str = "@plan.json";
 /// The very file that runs, whatever stands at its path by now: an upgrade during a run must not mix two versions.
 const OWN_BINARY: &str = "/proc/self/exe";
+#[derive(Clone)]
 pub(crate) struct Wire {
     pub(crate) home: PathBuf,
     pub(crate) store: Arc<SqliteStore>,
@@ -80,6 +82,7 @@ impl Wire {
             executor,
             vault,
             clock,
+            children: Arc::new(ChildRuns(self.clone())),
             watchdogs: Arc::new(watchdogs),
             observer,
         })

@@ -2,6 +2,7 @@
 //!
 //! Owns the polling and when following ends. Never appends and never takes a lease.
 
+use crate::children::Progress;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::print;
@@ -81,7 +82,11 @@ impl<'a> Reader<'a> {
 pub(crate) fn follow(wire: &Wire, run: &RunId, json: bool) -> Result<Exit, CliError> {
     let screen = Screen::foreground(json);
     let run_dir = wire.store.run_dir(run);
-    screen.follow_lines(move |_, handle| last_line(&run_dir, handle));
+    let progress = Progress::new(wire);
+    screen.follow_lines(move |_, handle| match handle {
+        Some(Handle::Run { run }) => progress.of(run),
+        handle => last_line(&run_dir, handle),
+    });
     let shown = until_stopped(wire, run, |records| {
         screen.durable(records);
         screen.with_story(|story| story.state.status())

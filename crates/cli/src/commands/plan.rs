@@ -158,7 +158,7 @@ impl Place {
 }
 
 /// A plan as its file has it.
-pub(super) fn bytes(plan: &Plan) -> Vec<u8> {
+pub(crate) fn bytes(plan: &Plan) -> Vec<u8> {
     let mut bytes =
         serde_json::to_vec_pretty(&PlanFile { digest: plan.digest(), plan: plan.clone() }).unwrap_or_default();
     bytes.push(b'\n');

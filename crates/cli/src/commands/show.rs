@@ -3,10 +3,12 @@
 //! Owns the page; its JSON is `ui::report`.
 
 use crate::args::ShowArgs;
+use crate::children::Progress;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::print;
 use crate::ui::checklist::{self, Canvas};
+use crate::ui::children::part_of;
 use crate::ui::failure;
 use crate::ui::report::Report;
 use crate::ui::story::Story;
@@ -35,6 +37,7 @@ pub(crate) fn run(args: ShowArgs) -> Result<Exit, CliError> {
         print::line(&json);
         return Ok(Exit::Done);
     }
+    let progress = Progress::new(&wire);
     print::out(&head(&story, found.held_by.as_ref()));
     let canvas = Canvas {
         columns: print::columns().unwrap_or(COLUMNS),
@@ -42,7 +45,7 @@ pub(crate) fn run(args: ShowArgs) -> Result<Exit, CliError> {
         colors: print::colors(),
         now: wire.clock.now(),
         boot_id: wire.clock.boot_id(),
-        last_line: &|_| None,
+        last_line: &|path| progress.of(&story.state.children.get(path)?.run),
     };
     let lines = checklist::frame(&story, &canvas);
     let tree: Vec<&str> = lines.iter().skip(1).map(String::as_str).collect();
@@ -61,6 +64,9 @@ fn head(story: &Story, driven_by: Option<&EngineId>) -> String {
     let field = |name: &str, text: &str| format!("  {name:<9} {}\n", printable(text));
     let mut text = format!("run {}   {}   {}\n", started.run, state.status().word(), printable(&started.runbook.title));
     text.push_str(&field("runbook", &format!("{} in {}", started.runbook.file, started.runbook.root)));
+    if let Some(parent) = &started.parent {
+        text.push_str(&field("part of", &part_of(parent)));
+    }
     text.push_str(&field("started", &format!("{} by {}", date(state.started_at.wall_us), started.by)));
     for (name, value) in &started.params {
         text.push_str(&field("with", &format!("{name} = {value}")));

@@ -8,6 +8,7 @@ use super::model::{Mark, Node, Tree};
 use super::story::Story;
 use super::text::{bar, clip, count, pad, printable, took, width};
 use piton_core::Path;
+use piton_core::child::Child;
 use piton_core::record::Moment;
 use piton_core::state::Phase;
 use piton_core::window::WindowPhase;
@@ -183,7 +184,11 @@ impl Draft<'_> {
                 let left = u64::try_from(timer.due_at_us.saturating_sub(self.canvas.now.wall_us)).unwrap_or(0);
                 format!("{} left", took(left))
             }
-            _ => String::new(),
+            (mark, _) => match self.story.state.children.get(&node.path) {
+                Some(Child { run, waits: Some(wait) }) if mark == Mark::Waiting => super::children::waits(run, wait),
+                Some(Child { run, .. }) => format!("run {}", run.short()),
+                None => String::new(),
+            },
         };
         Row {
             depth,

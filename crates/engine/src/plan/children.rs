@@ -44,16 +44,18 @@ impl Planner {
         let inner = Self::new(planning, self.looks.clone());
         lock(&inner.tracks).insert(Path::root(), Track { changed, ..Track::default() });
         let result = inner.evaluate();
-        let ends = result.is_err();
+        let mut known = result.is_ok();
         let value = inner.close(&Scope::run(), result)?;
         let planned = lock(&inner.tracks).remove(&Path::root()).unwrap_or_default();
+        // What it gives is known where every step of it is.
+        known &= planned.holes == 0 && planned.changed == changed;
         self.track(about.scope, |track| {
             track.changed |= planned.changed;
-            track.holes += planned.holes;
+            track.holes += planned.holes + u64::from(!known);
             track.entries.extend(planned.entries.into_iter().map(|entry| below(about.path, entry)));
         });
         let hole = || Outcome::hole(&format!("\"{}\"", about.path.name()));
-        let outcome = if ends { hole() } else { Outcome { ok: true, value: Some(value), ..Outcome::default() } };
+        let outcome = if known { Outcome { ok: true, value: Some(value), ..Outcome::default() } } else { hole() };
         Ok(Stored::seal(&outcome))
     }
 }

@@ -105,7 +105,6 @@ fn missing(outcome: &Outcome, attribute: &str) -> AuthorError {
     give(outcome.rows.is_some() || outcome.value.is_some(), &[".value"]);
     give(outcome.affected.is_some(), &[".affected"]);
     give(outcome.status.is_some(), &[".status", ".headers"]);
-    give(outcome.run.is_some(), &[".run"]);
     author(format!("this outcome has no .{attribute}")).help(format!("its action gave {}", has.join(" ")))
 }
 
@@ -213,12 +212,6 @@ fn outcome_methods(builder: &mut MethodsBuilder) {
     #[starlark(attribute)]
     fn status<'v>(this: &OutcomeValue<'v>) -> starlark::Result<i32> {
         field(&this.outcome, "status", |outcome| outcome.status.map(i32::from))
-    }
-
-    /// The id of a child run.
-    #[starlark(attribute)]
-    fn run<'v>(this: &OutcomeValue<'v>) -> starlark::Result<String> {
-        field(&this.outcome, "run", |outcome| outcome.run.as_ref().map(|end| end.run.to_string()))
     }
 
     /// Headers of a response, names in lower case; of several with one name, the last.
