@@ -103,7 +103,10 @@ pub enum Next {
     Follow,
     /// It waits for a person.
     Wait(ChildWait),
-    Ended { how: Finish, value: Option<Stored<Value>> },
+    Ended {
+        how: Finish,
+        value: Option<Stored<Value>>,
+    },
 }
 
 impl Seen {

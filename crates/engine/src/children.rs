@@ -64,12 +64,7 @@ impl Shared {
     }
 
     /// Sees a child run through to its end and journals that; parks where it waits for a person.
-    pub(crate) fn follow_child(
-        &self,
-        about: About<'_>,
-        started: &AttemptStarted,
-        run: &RunId,
-    ) -> Result<(), Unwind> {
+    pub(crate) fn follow_child(&self, about: About<'_>, started: &AttemptStarted, run: &RunId) -> Result<(), Unwind> {
         // What is done was intended so, whatever an edit has made of the step since.
         let asked = about.fingerprint;
         let about = About { fingerprint: started.fingerprint, ..about };
@@ -255,7 +250,7 @@ impl Shared {
                 _ if seen.never_began() => return Ok(Ok(())),
                 Some(ChildEnd { how: Finish::Undone, .. }) => return Ok(Ok(())),
                 _ if seen.is_stuck_forward() => return Ok(Err(failed(stuck(run)))),
-                _ if taken && state.undoing.is_none() => {
+                _ if taken && state.undoing.is_none() && state.taken_back.is_none() => {
                     return Ok(Err(failed(format!("its child run {run} did not begin to take itself back"))));
                 }
                 _ if taken && state.is_held() => {
@@ -399,4 +394,3 @@ fn stuck(run: &RunId) -> String {
 fn child_broken(run: &RunId, error: &StoreError) -> Unwind {
     Unwind::Broken(format!("the child run {run} cannot be looked at: {error}"))
 }
-

@@ -6,7 +6,9 @@
 use crate::journal::{Broken, Journal};
 use crate::shared::{EVALUATION_STACK_BYTES, FLUSH_DELAY, Options, Ports, Shared};
 use crate::undo::Mode;
-use piton_core::event::{Attach, EngineAttached, Event, Finish, Handle, RunEdited, RunStarted, Stored, UndoBegan, UndoReason};
+use piton_core::event::{
+    Attach, EngineAttached, Event, Finish, Handle, RunEdited, RunStarted, Stored, UndoBegan, UndoReason,
+};
 use piton_core::hold::HoldReason;
 use piton_core::ids::{Actor, EngineId, RunId};
 use piton_core::ports::{Cancel, Lease, Program, SideLog, StoreError, StoreErrorKind, Unwind};

@@ -68,8 +68,7 @@ impl Finder {
             return Err(wrong(message, "a runbook to run lies below the project's root; give its path from there"));
         };
         if let Some(from) = self.visiting.iter().position(|visiting| *visiting == file) {
-            let circle: Vec<&str> =
-                self.visiting[from..].iter().map(String::as_str).chain([file.as_str()]).collect();
+            let circle: Vec<&str> = self.visiting[from..].iter().map(String::as_str).chain([file.as_str()]).collect();
             let message = if circle.len() == 2 {
                 format!("{file} would run itself")
             } else {
@@ -178,4 +177,3 @@ impl Interface {
         Ok(params)
     }
 }
-

@@ -107,13 +107,16 @@ def main():
 
 #[test]
 fn a_runbook_that_would_run_itself_is_refused() {
-    check("def main():\n    run(\"main.star\")\n", expect![[r#"
+    check(
+        "def main():\n    run(\"main.star\")\n",
+        expect![[r#"
         error: main.star would run itself
          ┌─ main.star:2:9
         2│     run("main.star")
          │         ^^^^^^^^^^^
          = help: such a run would never end; use each(...) over a list, or phase(...)
-    "#]]);
+    "#]],
+    );
     check(
         r#"
 def main():
@@ -144,13 +147,16 @@ fn runs_below_runs_are_bounded() {
         project.push_str(&format!("### r{level}.star\ndef main():\n    run(\"r{}.star\")\n", level + 1));
     }
     project.push_str("### r10.star\ndef main():\n    pass\n");
-    check(&project, expect![[r#"
+    check(
+        &project,
+        expect![[r#"
         error: runbooks run each other more than 8 levels deep
          ┌─ r8.star:2:9
         2│     run("r9.star")
          │         ^^^^^^^^^
          = help: each level is a process of its own; use load(...) and phase(...)
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

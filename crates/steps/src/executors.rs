@@ -83,7 +83,9 @@ impl Executor for Executors {
             }
             // It ended with its engine, which the lease has proven dead.
             (_, Handle::Engine) => Remains::Gone,
-            (_, Handle::Run { .. }) => Remains::Unprovable("a bug in Piton: a child run is not an executor's".to_owned()),
+            (_, Handle::Run { .. }) => {
+                Remains::Unprovable("a bug in Piton: a child run is not an executor's".to_owned())
+            }
             (_, Handle::Session { .. }) => {
                 Remains::Unprovable(format!("its journal names a database session, and {} has none", action.verb()))
             }

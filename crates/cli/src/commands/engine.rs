@@ -148,7 +148,8 @@ pub(crate) fn drive(wire: &Wire, driven: Driven, screen: Arc<Screen>) -> Result<
     let end = engine.run();
     signals.end();
     let is_child = |state: &RunState| state.started.as_ref().is_some_and(|started| started.parent.is_some());
-    let ended = engine.control().with_state(|state| (is_child(state) && state.finished.is_some()).then(|| state.clone()));
+    let ended =
+        engine.control().with_state(|state| (is_child(state) && state.finished.is_some()).then(|| state.clone()));
     // The engine still holds the lease.
     let keeps_files = engine.control().with_state(|state| state.keeps_files);
     let cleared = if keeps_files { leftovers::clear(wire, &run) } else { Ok(()) };

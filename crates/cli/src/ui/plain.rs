@@ -24,7 +24,8 @@ pub(crate) fn line(before: &Story, record: &Record) -> Option<String> {
 }
 
 fn words(before: &Story, record: &Record) -> Option<(&'static str, String)> {
-    let of_scopes = || of_scopes(before, record).or_else(|| super::beside::line(record)).or_else(|| super::children::line(record));
+    let of_scopes =
+        || of_scopes(before, record).or_else(|| super::beside::line(record)).or_else(|| super::children::line(record));
     of_steps(before, record).or_else(of_scopes).or_else(|| of_the_run(before, record))
 }
 

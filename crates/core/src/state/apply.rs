@@ -284,7 +284,8 @@ impl RunState {
         }
         self.change_step(&decided.path, |step| {
             if step.undo.held.is_some() {
-                step.undo = UndoProgress::default();
+                // Its tries begin anew, its attempts' numbers do not: each has files of its own.
+                step.undo = UndoProgress { attempts: step.undo.attempts, ..UndoProgress::default() };
                 return;
             }
             let outcome = step.outcome.clone();

@@ -14,12 +14,7 @@ use piton_core::{Outcome, Path};
 use std::sync::Arc;
 
 impl Planner {
-    pub(super) fn plan_child(
-        &self,
-        about: About<'_>,
-        step: Step,
-        child: &ChildRun,
-    ) -> Result<Stored<Outcome>, Unwind> {
+    pub(super) fn plan_child(&self, about: About<'_>, step: Step, child: &ChildRun) -> Result<Stored<Outcome>, Unwind> {
         if let Some(window) = about.scope.window() {
             let message =
                 format!("{}: a window waits for nobody: run() cannot be inside \"{}\"", about.site, window.path);

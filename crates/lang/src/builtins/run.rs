@@ -16,8 +16,8 @@ use piton_core::request::{StepKind, UndoForm};
 use starlark::environment::GlobalsBuilder;
 use starlark::eval::Evaluator;
 use starlark::starlark_module;
-use starlark::values::dict::DictRef;
 use starlark::values::ValueOfUnchecked;
+use starlark::values::dict::DictRef;
 
 type OutcomeReturn<'v> = ValueOfUnchecked<'v, &'v OutcomeValue<'v>>;
 
@@ -30,7 +30,9 @@ pub(crate) fn stem(file: &str) -> &str {
 fn in_window(window: &str) -> AuthorError {
     author("run() cannot be inside a window: a window waits for nobody")
         .label(format!("inside the window {window:?}"))
-        .help("run it before the window opens, or after it closes; what belongs inside is loaded and called: phase(...)")
+        .help(
+            "run it before the window opens, or after it closes; what belongs inside is loaded and called: phase(...)",
+        )
 }
 
 #[starlark_module]

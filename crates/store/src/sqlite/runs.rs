@@ -31,7 +31,9 @@ pub(crate) fn create(connection: &Connection, run: &NewRun) -> Result<(), Fault>
         return Err(refused(Unavailable, format!("there is a run {} already", run.id)).into());
     }
     connection
-        .prepare_cached("INSERT INTO runs (id, title, created_us, actor, status, parent) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+        .prepare_cached(
+            "INSERT INTO runs (id, title, created_us, actor, status, parent) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
         .execute(params![
             run.id.as_str(),
             run.title,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::child::Parent;
-use crate::event::{Event, Finish, Stored, StepSucceeded};
+use crate::event::{Event, Finish, StepSucceeded, Stored};
 use crate::fixture::*;
 use crate::ids::RunId;
 use crate::outcome::Outcome;
