@@ -3,12 +3,14 @@
 //! Owns wiring an engine to the fakes, starting lives one after the other or beside the test, and the checks that every
 //! test ends with: no rule broken, a journal that a receipt's verifier accepts.
 
+use super::children::{Family, SimChildren};
 use super::clock::SimClock;
 use super::executor::SimExecutor;
 use super::ports::{Notebook, SimVault, SimWatchdogs};
 use super::program::Book;
 use super::store::{MemSideLogs, MemStore};
 use super::world::World;
+use piton_core::child::Parent;
 use piton_core::event::{Answer, Attach, FORMAT, RunStarted, Runbook};
 use piton_core::hold::{Choice, Decision, HoldReason};
 use piton_core::ids::{Actor, EngineId};
@@ -43,6 +45,9 @@ pub(crate) struct Sim {
     book: Book,
     person: Option<Person>,
     leave: bool,
+    /// Of all runs that share the store.
+    pub(crate) family: Arc<Family>,
+    parent: Option<Parent>,
 }
 
 /// An engine that runs beside the test.
@@ -93,6 +98,8 @@ impl Sim {
             book,
             person: None,
             leave: true,
+            family: store.family(),
+            parent: None,
             world,
         }
     }
@@ -110,9 +117,16 @@ impl Sim {
             book,
             person: None,
             leave: true,
+            family: store.family(),
+            parent: None,
             store,
             world,
         }
+    }
+
+    /// A run of the same store that a step of this one starts.
+    pub(crate) fn child(&self, run: RunId, book: Book, parent: Parent) -> Self {
+        Self { run, parent: Some(parent), ..self.another(0, book) }
     }
 
     pub(crate) fn id(&self) -> &RunId {
@@ -153,6 +167,7 @@ impl Sim {
             executor: Arc::new(SimExecutor::new(world, store, clock, life)),
             vault: self.vault.clone(),
             clock: clock.clone(),
+            children: Arc::new(SimChildren { parent: self.clone(), world: world.clone(), life }),
             watchdogs: self.watchdogs.clone(),
             observer: self.notebook.clone(),
         };
@@ -195,6 +210,7 @@ impl Sim {
             piton: "0.0.0".to_owned(),
             plan: None,
             rehearsal: None,
+            parent: self.parent.clone(),
         }
     }
 
