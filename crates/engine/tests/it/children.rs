@@ -77,8 +77,10 @@ fn a_parent_that_dies_at_any_moment_makes_one_child_and_no_other() {
             let child = sim.family.only();
             assert_eq!(child.world.ledger(), ["one: add one", "two: add two"]);
             // No engine of the parent's names another run.
-            let named = |event: &Event| matches!(event, Event::AttemptStarted(started)
-                if matches!(&started.handle, Handle::Run { run } if run != child.id()));
+            let named = |event: &Event| {
+                matches!(event, Event::AttemptStarted(started)
+                if matches!(&started.handle, Handle::Run { run } if run != child.id()))
+            };
             assert_eq!(sim.store.count(named), 0, "{}", sim.story());
             child.check();
             vars.extend(child.world.facts().vars.clone());
