@@ -107,9 +107,7 @@ impl RunState {
                 self.noted.insert(path.clone());
                 self.emitted.push((name.clone(), value.clone()));
             }
-            Event::Noted { path, .. } => {
-                self.noted.insert(path.clone());
-            }
+            Event::Noted { path, .. } => _ = self.noted.insert(path.clone()),
             Event::InboxRead { up_to } => self.inbox_seen = *up_to,
             Event::AbortAsked { by, why } => self.abort = Some((by.clone(), why.clone())),
             Event::RunHeld { reason } => {
