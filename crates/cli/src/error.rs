@@ -90,6 +90,8 @@ kinds! {
     BadKey = "P0030", Wrong;
     /// A receipt cannot be made.
     NoReceipt = "P0031", Wrong;
+    /// The run is a step of another one, where this is asked for.
+    PartOfAnother = "P0034", Wrong;
     /// The outside record of chain heads did not take this one.
     NotAnchored = "P0033", Failed;
 
@@ -148,6 +150,17 @@ impl CliError {
 
     pub(crate) fn exit(&self) -> Exit {
         self.kind.exit()
+    }
+
+    /// The message and its causes, for where there is no room for more.
+    pub(crate) fn one_line(&self) -> String {
+        let mut line = self.message.clone();
+        let mut source = self.source.as_deref().map(|source| source as &dyn StdError);
+        while let Some(cause) = source {
+            line.push_str(&format!(": {cause}"));
+            source = cause.source();
+        }
+        line
     }
 
     /// As a person reads it, without a newline at the end. Foreign text in it cannot control the terminal.

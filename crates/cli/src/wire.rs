@@ -2,6 +2,7 @@
 //!
 //! Owns which concrete part stands behind each port. Commands ask it; it asks nobody.
 
+use crate::children::ChildRuns;
 use crate::error::{CliError, Kind};
 use crate::project::{self, Snapshot, SourceFile};
 use crate::survival::Survival;
@@ -30,6 +31,7 @@ const DATABASE: &str = "journal.db";
 pub(crate) const PLAN_SOURCE: &str = "@plan.json";
 /// The very file that runs, whatever stands at its path by now: an upgrade during a run must not mix two versions.
 const OWN_BINARY: &str = "/proc/self/exe";
+#[derive(Clone)]
 pub(crate) struct Wire {
     pub(crate) home: PathBuf,
     pub(crate) store: Arc<SqliteStore>,
@@ -88,6 +90,7 @@ impl Wire {
             executor,
             vault,
             clock,
+            children: Arc::new(ChildRuns(self.clone())),
             watchdogs: Arc::new(watchdogs),
             observer,
         })

@@ -20,7 +20,7 @@ struct Example {
     effects: fn(&Path) -> String,
 }
 
-const EXAMPLES: [Example; 4] = [
+const EXAMPLES: [Example; 5] = [
     Example {
         name: "rotate-logs",
         runbook: "rotate.star",
@@ -42,6 +42,18 @@ const EXAMPLES: [Example; 4] = [
             std::fs::write(dir.join("svc/web"), "1.0.0\n").unwrap();
         },
         effects: |dir| common::files(&dir.join("svc")),
+    },
+    Example {
+        name: "fleet",
+        runbook: "fleet.star",
+        args: |dir| words(&["--services", "web", "--services", "db", "--dir"], dir.join("fleet")),
+        prepare: |dir| {
+            std::fs::create_dir(dir.join("fleet")).unwrap();
+            for name in ["web", "db"] {
+                std::fs::write(dir.join(format!("fleet/{name}.conf")), "platform = old\n").unwrap();
+            }
+        },
+        effects: |dir| common::files(&dir.join("fleet")),
     },
     Example {
         name: "backfill",
@@ -165,7 +177,7 @@ fn filled(world: &World) -> i64 {
 
 #[test]
 fn every_example_can_be_taken_back_until_its_commit_point() {
-    for one in EXAMPLES.iter().filter(|one| one.name == "rotate-logs") {
+    for one in EXAMPLES.iter().filter(|one| matches!(one.name, "rotate-logs" | "fleet")) {
         let world = world_of(one);
         let before = (one.effects)(&world.dir);
         world.run_to_end(&run_args(one, &world));

@@ -3,6 +3,7 @@
 //! Owns what an author can ask for, its effect on the world, and its one-line description.
 //! Never performs anything, and never holds an opened secret.
 
+use crate::ids::RunId;
 use crate::secret::{SecretRef, Text};
 use crate::value::Value;
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,23 @@ pub enum Action {
     Env {
         variable: String,
     },
+    /// `run(name, runbook, ...)`: another run of the same store. The engine itself sees to it.
+    Run(ChildRun),
+    /// What takes a child run back.
+    UndoRun {
+        run: RunId,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChildRun {
+    /// The file with `main`, below the project's root.
+    pub file: String,
+    /// Of its sources and scripts: an edited one makes it another step.
+    pub digest: crate::Digest,
+    /// In the signature's order, defaults among them; secrets as references.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub params: Vec<(String, Value)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,12 +154,13 @@ impl Action {
             Self::Process(_) | Self::Sql(_) | Self::Http(_) | Self::WriteFile(_) | Self::RestoreFile { .. } => {
                 Effect::Write
             }
+            Self::Run(_) | Self::UndoRun { .. } => Effect::Write,
         }
     }
 
     /// Performing it again after any part of it gives the same as performing it once.
     pub fn is_idempotent(&self) -> bool {
-        matches!(self, Self::WriteFile(_) | Self::RestoreFile { .. })
+        matches!(self, Self::WriteFile(_) | Self::RestoreFile { .. } | Self::UndoRun { .. })
     }
 
     /// The name an author calls it by.
@@ -162,6 +181,8 @@ impl Action {
             Self::Now => "now",
             Self::NewId => "new_id",
             Self::Env { .. } => "env",
+            Self::Run(_) => "run",
+            Self::UndoRun { .. } => "undo run",
         }
     }
 
@@ -180,6 +201,8 @@ impl Action {
                 path.clone()
             }
             Self::Env { variable } => variable.clone(),
+            Self::Run(child) => child.summary(),
+            Self::UndoRun { run } => run.to_string(),
             Self::Noop { .. } | Self::Now | Self::NewId => String::new(),
         };
         let words = what.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -208,6 +231,14 @@ impl Action {
             _ => {}
         }
         texts.into_iter().flat_map(Text::secrets).collect()
+    }
+}
+
+impl ChildRun {
+    /// The file and what it is given; secrets by their names.
+    fn summary(&self) -> String {
+        let given = self.params.iter().map(|(name, value)| format!(" {name}={value}"));
+        std::iter::once(self.file.clone()).chain(given).collect()
     }
 }
 

@@ -6,6 +6,7 @@
 //! Compatibility: journals outlive versions. Add variants and optional fields; never rename or reuse one.
 
 use crate::action::{Action, Effect};
+use crate::child::{ChildStands, Parent};
 use crate::digest::Digest;
 use crate::duration::Duration;
 use crate::guard::{GuardTold, Then};
@@ -122,6 +123,8 @@ pub enum Event {
         saw: String,
     },
 
+    ChildStands(ChildStands),
+
     /// The lock is this scope's until the scope ends or a person breaks it.
     LockTaken {
         path: Path,
@@ -194,6 +197,8 @@ pub struct RunStarted {
     /// On stand-in systems, says who started it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rehearsal: Option<Rehearsal>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
 }
 
 /// An edit: what is evaluated from here on, and what its author was shown before anything ran.
@@ -365,6 +370,8 @@ pub enum Handle {
     Supervisor { dir: String },
     /// A database session that holds a named lock for as long as it lives.
     Session { id: u64, lock: String, since: Option<String> },
+    /// A child run, which need not exist yet: its id is durable before it is created.
+    Run { run: RunId },
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

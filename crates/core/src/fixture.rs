@@ -2,7 +2,8 @@
 //!
 //! Owns the shorthand that lets a test read as what happened. Never used outside tests.
 
-use crate::action::{Action, Effect, Process, Program, Sql};
+use crate::action::{Action, ChildRun, Effect, Process, Program, Sql};
+use crate::child::{ChildEnd, ChildStands, ChildWait};
 use crate::decide::{Decision as Decided_, PersonDecision, decide, decide_person};
 use crate::digest::Digest;
 use crate::duration::Duration;
@@ -92,6 +93,7 @@ pub(crate) fn run_started() -> RunStarted {
         piton: "0.1.0".into(),
         plan: None,
         rehearsal: None,
+        parent: None,
     }
 }
 
@@ -312,6 +314,33 @@ impl Log {
 
     pub(crate) fn take_lock(&mut self, scope: &str) -> &mut Self {
         self.add(Event::LockTaken { path: path(scope), name: path(scope).name() })
+    }
+
+    /// A step that is a child run, with this id.
+    pub(crate) fn start_child(&mut self, at: &str, run: &RunId) -> &mut Self {
+        let child = ChildRun { file: "child.star".into(), digest: fingerprint("child"), params: vec![] };
+        let undo = Some(Action::UndoRun { run: run.clone() });
+        let handle = Handle::Run { run: run.clone() };
+        let (kind, action) = (StepKind::Run, Action::Run(child));
+        let started = AttemptStarted { kind, action, undo, handle, ..self.starting(at) };
+        self.add(Event::AttemptStarted(Box::new(started)))
+    }
+
+    pub(crate) fn child_stands(&mut self, at: &str, run: &RunId, why: Option<&str>) -> &mut Self {
+        let waits = why.map(|why| ChildWait { held: true, why: why.to_owned() });
+        self.add(Event::ChildStands(ChildStands { path: path(at), run: run.clone(), waits }))
+    }
+
+    /// What a child run that ended so gave.
+    pub(crate) fn child_end(run: &RunId, how: Finish) -> Option<Box<ChildEnd>> {
+        Some(Box::new(ChildEnd { run: run.clone(), how, records: 9, head: fingerprint("child's head") }))
+    }
+
+    pub(crate) fn child_done(&mut self, at: &str, run: &RunId) -> &mut Self {
+        let outcome = Outcome { run: Self::child_end(run, Finish::Succeeded), ..ok(at) };
+        let outcome = Stored::seal(&outcome);
+        let succeeded = StepSucceeded { kind: StepKind::Run, outcome, ..self.succeeding(at) };
+        self.add(Event::StepSucceeded(Box::new(succeeded)))
     }
 
     pub(crate) fn await_lock(&mut self, scope: &str, deadlock: Option<&str>) -> &mut Self {

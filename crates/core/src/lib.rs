@@ -22,6 +22,7 @@ pub mod request;
 pub mod scope;
 
 // What happened, and what follows from it.
+pub mod child;
 pub mod decide;
 pub mod event;
 pub mod guard;

@@ -3,6 +3,7 @@
 //! Owns the shape authors see as `.ok .code .out .rows ...` and the meaning of "a bare action holds".
 //! Never holds a secret: executors mask every text before it gets here.
 
+use crate::child::ChildEnd;
 use crate::value::Value;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -43,6 +44,9 @@ pub struct Outcome {
     pub took_us: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// The child run that it was, and how that ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<Box<ChildEnd>>,
     /// What a person should know about how it ran: output cut, limit not enforced, processes left.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,

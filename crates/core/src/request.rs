@@ -40,6 +40,8 @@ pub enum StepKind {
     Approve,
     Ask,
     Manual,
+    /// A child run.
+    Run,
 }
 
 /// `check(action, predicate)`; without a predicate the action's own truth counts (`Outcome::holds`).

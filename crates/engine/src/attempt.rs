@@ -48,6 +48,10 @@ impl Shared {
         {
             return end;
         }
+        if let Action::Run(_) = *request.action {
+            // Its secrets are references here; it opens them itself.
+            return self.begin_child(about, request, numbers).map(|()| None);
+        }
         match self.admit_secrets(&request.action) {
             Ok(()) => {}
             Err(Admission::Hold(reason)) => return Err(self.hold(about, reason)?),
@@ -185,7 +189,7 @@ impl Shared {
     }
 
     /// Journals the intent durably. False where the run has stopped starting things meanwhile.
-    fn intend(
+    pub(crate) fn intend(
         &self,
         about: About<'_>,
         request: &StepRequest,

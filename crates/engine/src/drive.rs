@@ -7,7 +7,9 @@ use crate::journal::{Broken, Journal};
 use crate::shared::{EVALUATION_STACK_BYTES, FLUSH_DELAY, Options, Ports, Shared};
 use crate::undo::Mode;
 use piton_core::decide::windows::rehearsal_is_over;
-use piton_core::event::{Attach, EngineAttached, Event, Finish, RunEdited, RunStarted, Stored, UndoBegan, UndoReason};
+use piton_core::event::{
+    Attach, EngineAttached, Event, Finish, Handle, RunEdited, RunStarted, Stored, UndoBegan, UndoReason,
+};
 use piton_core::hold::HoldReason;
 use piton_core::ids::{Actor, EngineId, RunId};
 use piton_core::park::PARK_AFTER_US;
@@ -87,6 +89,9 @@ impl Control {
             Phase::Running(started) => Some(started.clone()),
             _ => None,
         })?;
+        if let Handle::Run { run } = &started.handle {
+            return self.shared.child_progress(run);
+        }
         let purpose = piton_core::ports::Purpose::Act;
         let context = self.shared.context(path, started.generation, started.attempt, purpose);
         self.shared.ports.executor.said(&context)
@@ -351,9 +356,14 @@ impl Engine {
         })
     }
 
-    /// Nobody else would notice a guard's check failing; and what is due soon is not worth an engine's start.
+    /// Nobody else would notice a guard's check failing; what is due soon is not worth an engine's start; and a child run that
+    /// waits for nobody is followed by its parent, which would start another engine at once.
     fn has_to_stay(&self, evaluated_us: i64) -> bool {
         let journal = &self.shared.journal;
+        let is_child = |state: &RunState| state.started.as_ref().is_some_and(|started| started.parent.is_some());
+        if journal.with(|state| is_child(state) && piton_core::child::waits(state).is_none()) {
+            return true;
+        }
         let soon_us = journal.now().wall_us.saturating_add(PARK_AFTER_US);
         self.shared.watches.any() || journal.next_due_us(&Path::root(), evaluated_us).is_some_and(|due| due <= soon_us)
     }

@@ -26,6 +26,7 @@ impl Shared {
         let mut failing_since_us = None;
         while !self.ports.clock.sleep(LOOK_EVERY, done) {
             self.look_for_locks();
+            self.look_for_children();
             let Err(broken) = self.read_inbox() else {
                 failing_since_us = None;
                 *lock(&self.unreachable) = None;

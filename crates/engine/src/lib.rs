@@ -16,6 +16,7 @@ mod step;
 
 // What a program is made of besides steps.
 mod branches;
+mod children;
 mod guards;
 mod locks;
 mod people;

@@ -8,6 +8,7 @@
 
 use crate::journal::Broken;
 use crate::shared::{Shared, lock};
+use piton_core::child::Parent;
 use piton_core::event::{Event, LockAwaited};
 use piton_core::hold::Decision;
 use piton_core::lock::{LockState, Locked, Locking, tell};
@@ -91,6 +92,13 @@ impl Shared {
                 self.journal.flush()?;
                 Ok(())
             }
+            Locking::Busy(holder) if self.is_held_above(&holder) => {
+                let why = format!("{}, which waits for this run", tell(std::slice::from_ref(&holder)));
+                self.await_lock(path, &holder, Some(why));
+                self.journal.flush()?;
+                self.changes.notify();
+                Err(Unwind::Held)
+            }
             Locking::Busy(holder) => {
                 self.await_lock(path, &holder, None);
                 self.journal.flush()?;
@@ -106,6 +114,15 @@ impl Shared {
                 Err(Unwind::Held)
             }
         }
+    }
+
+    /// Held around the step that this run is: it is given up when this run has ended, and no sooner.
+    fn is_held_above(&self, holder: &Locked) -> bool {
+        self.journal.with(|state| {
+            let parent = state.started.as_ref().and_then(|started| started.parent.as_ref());
+            let mut above = parent.into_iter().flat_map(Parent::outward);
+            above.any(|above| above.run == holder.run && above.path.is_within(&holder.path))
+        })
     }
 
     /// Journals who holds what this scope wants, once for each holder.

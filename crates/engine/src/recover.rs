@@ -8,7 +8,7 @@ use crate::checks::Look;
 use crate::shared::{Admission, Shared};
 use crate::step::{About, Done, Failed, interrupted};
 use piton_core::Outcome;
-use piton_core::event::{AttemptStarted, How};
+use piton_core::event::{AttemptStarted, Handle, How};
 use piton_core::hold::HoldReason;
 use piton_core::outcome::Failure;
 use piton_core::ports::{ActionFailed, Purpose, Remains, Unwind};
@@ -24,6 +24,9 @@ impl Shared {
         callbacks: &mut dyn Callbacks,
     ) -> Result<(), Unwind> {
         self.watch_guards(about.scope)?;
+        if let Handle::Run { run } = &started.handle {
+            return self.follow_child(about, started, run);
+        }
         // Its output is masked and its database reached with these.
         match self.admit_secrets(&started.action) {
             Ok(()) => {}

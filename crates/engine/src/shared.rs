@@ -9,7 +9,7 @@ use piton_core::event::Event;
 use piton_core::hold::HoldReason;
 use piton_core::ids::RunId;
 use piton_core::ports::{
-    AttemptContext, Cancel, Clock, Executor, Program, Purpose, SideLogs, Store, Unwind, Vault, Watchdogs,
+    AttemptContext, Cancel, Children, Clock, Executor, Program, Purpose, SideLogs, Store, Unwind, Vault, Watchdogs,
 };
 use piton_core::record::{Record, Sealed};
 use piton_core::window::WindowPhase;
@@ -28,17 +28,6 @@ pub(crate) const MAX_BRANCH_THREADS: usize = 512;
 /// An unflushed event waits at most this long.
 pub(crate) const FLUSH_DELAY: Duration = Duration::from_millis(5);
 
-/// What a run is shown by. Called in the order of the journal, with durable records only; must return quickly.
-pub trait Observer: Send + Sync {
-    fn durable(&self, records: &[Record]);
-    /// What was durable before this engine attached, from the first record on; a side log's records, too.
-    fn recall(&self, _record: &Record) {}
-    /// The store failed inside a window; going back is recorded in the side log.
-    fn side_log(&self, _why: &str) {}
-    /// Something a person should know that is not part of the run's record.
-    fn warn(&self, _text: &str) {}
-}
-
 /// Everything outside that an engine needs.
 #[derive(Clone)]
 pub struct Ports {
@@ -47,6 +36,7 @@ pub struct Ports {
     pub executor: Arc<dyn Executor>,
     pub vault: Arc<dyn Vault>,
     pub clock: Arc<dyn Clock>,
+    pub children: Arc<dyn Children>,
     pub watchdogs: Arc<dyn Watchdogs>,
     pub observer: Arc<dyn Observer>,
 }
@@ -96,8 +86,20 @@ pub(crate) struct Shared {
     /// Scopes in which a branch failed and which are waiting for the others to end.
     pub(crate) failing: Mutex<Vec<Path>>,
     pub(crate) watches: Arc<crate::guards::Watches>,
+    pub(crate) children: Mutex<crate::children::Children>,
     /// Held while a lock is taken, or taken away.
     pub(crate) locking: Mutex<()>,
+}
+
+/// What a run is shown by. Called in the order of the journal, with durable records only; must return quickly.
+pub trait Observer: Send + Sync {
+    fn durable(&self, records: &[Record]);
+    /// What was durable before this engine attached, from the first record on; a side log's records, too.
+    fn recall(&self, _record: &Record) {}
+    /// The store failed inside a window; going back is recorded in the side log.
+    fn side_log(&self, _why: &str) {}
+    /// Something a person should know that is not part of the run's record.
+    fn warn(&self, _text: &str) {}
 }
 
 impl From<Broken> for Unwind {
@@ -187,6 +189,7 @@ impl Shared {
             unreachable: Mutex::new(None),
             failing: Mutex::default(),
             watches: Arc::default(),
+            children: Mutex::default(),
             locking: Mutex::default(),
         }
     }

@@ -6,7 +6,7 @@
 
 use crate::shared::{Admission, Shared};
 use piton_core::event::{
-    AttemptFailed, AttemptStarted, Event, StepHeld, UndoBegan, UndoFailed, UndoReason, UndoStarted,
+    AttemptFailed, AttemptStarted, Event, Handle, StepHeld, UndoBegan, UndoFailed, UndoReason, UndoStarted,
 };
 use piton_core::hold::{Decision, HoldReason};
 use piton_core::outcome::{Failure, FailureKind};
@@ -99,6 +99,16 @@ impl Shared {
                 self.hold_undo(&started, HoldReason::Unprovable { why: admission.explain() });
                 continue;
             }
+            if let Handle::Run { run } = &started.handle {
+                match self.end_child(run)? {
+                    Ok(never_began) => self.ended(&started, never_began),
+                    Err(why) => {
+                        whole = false;
+                        self.hold_undo(&started, HoldReason::Unprovable { why });
+                    }
+                }
+                continue;
+            }
             let never_began = match self.ports.executor.remains(&started.action, &started.handle, &context) {
                 Remains::Running(running) => {
                     let cancel = Cancel::new();
@@ -114,20 +124,24 @@ impl Shared {
                     continue;
                 }
             };
-            self.journal.append([Event::AttemptFailed(Box::new(AttemptFailed {
-                path: started.path.clone(),
-                generation: started.generation,
-                attempt: started.attempt,
-                fingerprint: started.fingerprint,
-                kind: started.kind,
-                site: started.site.clone(),
-                failure: Failure::new(FailureKind::Stopped, "ended, to be taken back"),
-                outcome: None,
-                retry_at_us: None,
-                never_began,
-            }))]);
+            self.ended(&started, never_began);
         }
         Ok(whole)
+    }
+
+    fn ended(&self, started: &AttemptStarted, never_began: bool) {
+        self.journal.append([Event::AttemptFailed(Box::new(AttemptFailed {
+            path: started.path.clone(),
+            generation: started.generation,
+            attempt: started.attempt,
+            fingerprint: started.fingerprint,
+            kind: started.kind,
+            site: started.site.clone(),
+            failure: Failure::new(FailureKind::Stopped, "ended, to be taken back"),
+            outcome: None,
+            retry_at_us: None,
+            never_began,
+        }))]);
     }
 
     fn hold_undo(&self, started: &AttemptStarted, reason: HoldReason) {
@@ -169,6 +183,10 @@ impl Shared {
 
     /// An undo was interrupted by a crash: nothing of it may be alive when it is performed again.
     fn end_undo(&self, running: &UndoStarted) {
+        if let Handle::Run { .. } = running.handle {
+            // Its own engine goes on with it, and it is waited for again.
+            return;
+        }
         let context = self.context(&running.path, running.generation, running.attempt, Purpose::Undo);
         if self.admit_secrets(&running.action).is_err() {
             return;
@@ -214,20 +232,27 @@ impl Shared {
         if let Err(admission) = self.admit_secrets(action) {
             return Ok(Err(Failure::new(FailureKind::Action, admission.explain()).into()));
         }
+        let intend = |handle| {
+            self.journal.append([Event::UndoStarted(Box::new(UndoStarted {
+                path: item.path.clone(),
+                generation: item.generation,
+                attempt,
+                action: action.clone(),
+                handle,
+            }))]);
+            self.journal.flush()
+        };
+        if let Action::UndoRun { run } = action {
+            intend(Handle::Run { run: run.clone() })?;
+            return Ok(self.undo_child(run)?.map_err(ActionFailed::from));
+        }
         let mut context = self.context(&item.path, item.generation, attempt, Purpose::Undo);
         context.timeout = Some(UNDO_TIMEOUT);
         let prepared = match self.ports.executor.prepare(action, &context) {
             Ok(prepared) => prepared,
             Err(failure) => return Ok(Err(failure.into())),
         };
-        self.journal.append([Event::UndoStarted(Box::new(UndoStarted {
-            path: item.path.clone(),
-            generation: item.generation,
-            attempt,
-            action: action.clone(),
-            handle: prepared.handle(),
-        }))]);
-        self.journal.flush()?;
+        intend(prepared.handle())?;
         Ok(prepared.perform(&Cancel::new()).map(|_| ()))
     }
 

@@ -15,6 +15,7 @@ mod runbook;
 
 // From sources to something that can be called.
 mod check;
+mod children;
 mod load;
 mod plan;
 mod registry;

@@ -196,6 +196,7 @@ impl Loader {
 pub(crate) fn planning(loaded: &Loaded) -> Result<Loaded, Diagnostics> {
     let standard = builtins::standard().map_err(|error| explain(&error.into()))?;
     let mut registry = Registry::new(loaded.registry.sources.clone(), plan::globals(), standard);
+    registry.children = loaded.registry.children.clone();
     let read = |source: &Source| String::from_utf8_lossy(&source.bytes).into_owned();
     let instrumented = |(path, source): (&String, &Source)| (path.clone(), instrument(&source.ast, &read(source)));
     registry.planning = Some(loaded.sources.iter().map(instrumented).collect());

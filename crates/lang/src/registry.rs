@@ -4,6 +4,7 @@
 //! cross threads and the journal. Never evaluates.
 
 use crate::check::Signatures;
+use crate::children::Child;
 use crate::plan::Instrumented;
 use piton_core::Digest;
 use piton_core::ports::{SourceError, Sources};
@@ -27,6 +28,8 @@ pub(crate) struct Registry {
     pub(crate) modules: BTreeMap<String, FrozenModule>,
     functions: HashMap<ValueIdentity<'static>, Definition>,
     types: HashMap<Ty, Definition>,
+    /// The runbooks that this one may run, by their files.
+    pub(crate) children: BTreeMap<String, Child>,
     scripts: Mutex<HashMap<String, Digest>>,
     /// Of the planning copy: the sources as they are evaluated. `None` for the runbook itself.
     pub(crate) planning: Option<HashMap<String, Instrumented>>,
@@ -42,6 +45,7 @@ impl Registry {
             modules: BTreeMap::new(),
             functions: HashMap::new(),
             types: HashMap::new(),
+            children: BTreeMap::new(),
             scripts: Mutex::new(HashMap::new()),
             planning: None,
         }

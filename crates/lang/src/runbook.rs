@@ -1,14 +1,16 @@
 //! A loaded runbook, as the rest of Piton sees it.
 
+use crate::children::{Child, Finder};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::interface::{Interface, ParamError};
 use crate::limits::{LOAD_STACK_BYTES, Limits};
 use crate::load::{Loaded, load};
 use piton_core::outcome::Failure;
-use piton_core::ports::{Host, Program, Sources, Unwind};
+use piton_core::ports::{Host, Program, SourceError, Sources, Unwind};
 use piton_core::scope::Scope;
 use piton_core::value::{Callable, Definition};
-use piton_core::{Outcome, Value};
+use piton_core::{Digest, Outcome, Value};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::ScopedJoinHandle;
 
@@ -16,6 +18,8 @@ pub struct Runbook {
     loaded: Loaded,
     file: String,
     interface: Interface,
+    /// The runbooks that it may run, by their files.
+    children: BTreeMap<String, Arc<Runbook>>,
 }
 
 impl Runbook {
@@ -27,7 +31,7 @@ impl Runbook {
             let thread = std::thread::Builder::new()
                 .name("load".into())
                 .stack_size(LOAD_STACK_BYTES)
-                .spawn_scoped(scope, || Self::load_here(sources, file));
+                .spawn_scoped(scope, || Self::load_below(&mut Finder::new(sources), file));
             match thread.map(std::thread::ScopedJoinHandle::join) {
                 Ok(Ok(result)) => result,
                 Ok(Err(_)) => Err(Diagnostic::error("the language gave up while loading: a bug in Piton").into()),
@@ -36,11 +40,17 @@ impl Runbook {
         })
     }
 
-    fn load_here(sources: Arc<dyn Sources>, file: &str) -> Result<Self, Diagnostics> {
-        let loaded = load(sources, file)?;
+    /// With what it may run itself.
+    pub(crate) fn load_below(finder: &mut Finder, file: &str) -> Result<Self, Diagnostics> {
+        let mut loaded = load(finder.sources.clone(), file)?;
         let file = crate::load::normalize(file).unwrap_or_default();
         let interface = crate::interface::read(&loaded, &file)?;
-        Ok(Self { loaded, file, interface })
+        let children = finder.children(&file, &loaded)?;
+        let known = |(file, child): (&String, &Arc<Self>)| {
+            Some((file.clone(), Child { interface: child.interface.clone(), digest: child.digest().ok()? }))
+        };
+        loaded.registry.children = children.iter().filter_map(known).collect();
+        Ok(Self { loaded, file, interface, children })
     }
 
     /// The copy that a planner evaluates: in it holes can be passed on, and deciding on one ends the evaluation with
@@ -54,7 +64,9 @@ impl Runbook {
                 Err(error) => Err(Diagnostic::error(format!("no thread for loading: {error}")).into()),
             }
         })?;
-        Ok(Self { loaded, file: self.file.clone(), interface: self.interface.clone() })
+        let planned = |(file, child): (&String, &Arc<Self>)| Ok((file.clone(), Arc::new(child.planning()?)));
+        let children = self.children.iter().map(planned).collect::<Result<_, Diagnostics>>()?;
+        Ok(Self { loaded, file: self.file.clone(), interface: self.interface.clone(), children })
     }
 
     /// Lowers what one evaluation may use.
@@ -97,23 +109,55 @@ impl Runbook {
         Ok(value)
     }
 
-    /// The loaded files: path below the root, and bytes.
+    /// The loaded files, those of the runbooks that it may run among them: path below the root, and bytes.
     pub fn sources(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.loaded.sources.iter().map(|(path, source)| (path.as_str(), source.bytes.as_slice()))
+        let mut all: BTreeMap<&str, &[u8]> = BTreeMap::new();
+        for runbook in self.family() {
+            let sources = runbook.loaded.sources.iter();
+            all.extend(sources.map(|(path, source)| (path.as_str(), source.bytes.as_slice())));
+        }
+        all.into_iter()
     }
 
     /// Paths written out in `script("...")` calls of the sources; a run's snapshot holds these files.
     pub fn scripts(&self) -> Vec<String> {
-        let mut scripts: Vec<String> =
-            self.loaded.sources.values().flat_map(|source| crate::check::scripts(&source.ast)).collect();
+        let sources = self.family().into_iter().flat_map(|runbook| runbook.loaded.sources.values());
+        let mut scripts: Vec<String> = sources.flat_map(|source| crate::check::scripts(&source.ast)).collect();
         scripts.sort();
         scripts.dedup();
         scripts
     }
 
-    /// Whether a run of it may open a window.
+    /// Whether a run of it, or one that it starts, may open a window.
     pub fn has_windows(&self) -> bool {
-        self.loaded.sources.values().any(|source| crate::check::names_builtin(&source.ast, "window"))
+        let mut sources = self.family().into_iter().flat_map(|runbook| runbook.loaded.sources.values());
+        sources.any(|source| crate::check::names_builtin(&source.ast, "window"))
+    }
+
+    /// Of the sources and scripts: what makes another step of running it.
+    pub fn digest(&self) -> Result<Digest, SourceError> {
+        let sources = self.sources().map(|(path, bytes)| Ok((path.to_owned(), Digest::of_bytes(bytes))));
+        let scripts = self.scripts().into_iter().map(|path| {
+            let digest = self.loaded.registry.script_digest(&path)?;
+            Ok((path, digest))
+        });
+        let all: BTreeMap<String, Digest> = sources.chain(scripts).collect::<Result<_, SourceError>>()?;
+        Ok(Digest::of_json(&(&self.file, all)))
+    }
+
+    /// It, and every runbook that it may run, directly or around, each once.
+    fn family(&self) -> Vec<&Self> {
+        let mut family: Vec<&Self> = vec![self];
+        let mut next = 0;
+        while let Some(runbook) = family.get(next).copied() {
+            for child in runbook.children.values() {
+                if !family.iter().any(|known| known.file == child.file) {
+                    family.push(child);
+                }
+            }
+            next += 1;
+        }
+        family
     }
 
     /// The runbook as a page.
@@ -131,6 +175,10 @@ impl Program for Runbook {
 
     fn call(&self, host: &dyn Host, scope: &Arc<Scope>, call: &Callable) -> Result<Value, Unwind> {
         crate::run::call(&self.loaded, host, scope, call)
+    }
+
+    fn child(&self, file: &str) -> Option<Arc<dyn Program>> {
+        self.children.get(file).map(|child| child.clone() as Arc<dyn Program>)
     }
 
     fn judge(&self, predicate: &Callable, outcome: &Arc<Outcome>) -> Result<bool, Failure> {

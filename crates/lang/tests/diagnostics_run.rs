@@ -213,26 +213,16 @@ fn commit_points_are_not_inside_branches() {
 }
 
 #[test]
-fn what_comes_later_says_so() {
+fn a_runbook_that_is_run_through_another_name_was_not_found_when_the_run_started() {
     check(
-        "def main():\n    run(\"x.star\")\n",
+        "def main():\n    f = run\n    f(\"x.star\")\n",
         expect![[r#"
-        error: run() is not yet in this version
-         ┌─ main.star:2:5
-        2│     run("x.star")
-         │     ^^^
-         = help: the language page lists what is
-    "#]],
-    );
-    check(
-        "def main():\n    f = run\n    f(\"x\")\n",
-        expect![[r#"
-        error: run() is not yet in this version
-         ┌─ main.star:3:5
-        3│     f("x")
-         │     ^
-         = help: the language page lists what is
-    "#]],
+            error: "x.star" is not among the runbooks that this one may run
+             ┌─ main.star:3:5
+            3│     f("x.star")
+             │     ^
+             = help: write its path out in the call: run("Move", "move.star", ...); a run's sources are fixed when it starts
+        "#]],
     );
 }
 

@@ -10,7 +10,7 @@ use crate::stop::Stop;
 use crate::vault::Vault;
 use crate::{http, plain, query, sql};
 use piton_core::event::Handle;
-use piton_core::outcome::{Failure, Outcome};
+use piton_core::outcome::{Failure, FailureKind, Outcome};
 use piton_core::ports::{ActionFailed, AttemptContext, Cancel, Clock, Executor, Prepared, Remains};
 use piton_core::progress::Said;
 use piton_core::{Action, Duration};
@@ -60,6 +60,9 @@ impl Executors {
             Action::Noop { value } => look(Box::new(move |_| Ok(plain::noop(&value)))),
             Action::Now => look(Box::new(move |_| Ok(plain::now(&*clock)))),
             Action::NewId => look(Box::new(move |_| Ok(plain::new_id(&*clock)))),
+            Action::Run(_) | Action::UndoRun { .. } => {
+                Err(Failure::new(FailureKind::Action, "a bug in Piton: a child run is not an executor's"))
+            }
             Action::Env { variable } => look(Box::new(move |_| plain::env(&variable).map_err(Into::into))),
         }
     }
@@ -81,6 +84,9 @@ impl Executor for Executors {
             }
             // It ended with its engine, which the lease has proven dead.
             (_, Handle::Engine) => Remains::Gone,
+            (_, Handle::Run { .. }) => {
+                Remains::Unprovable("a bug in Piton: a child run is not an executor's".to_owned())
+            }
             (_, Handle::Session { .. }) => {
                 Remains::Unprovable(format!("its journal names a database session, and {} has none", action.verb()))
             }

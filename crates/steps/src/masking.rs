@@ -132,6 +132,7 @@ fn masked_outcome(outcome: Outcome, masker: &Arc<Masker>) -> Outcome {
         artifacts,
         took_us,
         usage,
+        run,
         notes,
     } = outcome;
     Outcome {
@@ -148,6 +149,7 @@ fn masked_outcome(outcome: Outcome, masker: &Arc<Masker>) -> Outcome {
         artifacts,
         took_us,
         usage,
+        run,
         notes: notes.into_iter().map(|note| masked(note, masker)).collect(),
     }
 }

@@ -149,7 +149,15 @@ fn append(store: &SqliteStore, lease: &dyn Lease, head: &mut Sealed, batch: usiz
 fn new_lease(store: &SqliteStore, bits: u64) -> Box<dyn Lease> {
     let by = Actor { name: "bench".to_owned(), uid: 0, host: "bench".to_owned() };
     let id = RunId::from_random(bits);
-    let run = NewRun { id: id.clone(), title: "bench".to_owned(), created_at_us: 0, by, sources: vec![] };
+    let run = NewRun {
+        id: id.clone(),
+        title: "bench".to_owned(),
+        created_at_us: 0,
+        by,
+        parent: None,
+        rehearsal: None,
+        sources: vec![],
+    };
     store.create_run(&run).unwrap();
     let engine = EngineId { host: "bench".to_owned(), boot_id: "bench".to_owned(), pid: std::process::id() };
     match store.lease(&id, &engine).unwrap() {

@@ -99,7 +99,8 @@ fn copies(store: &SqliteStore, first: &RunSummary) -> io::Result<()> {
         // An odd factor keeps the ids apart, and no two begin alike for long.
         let id = RunId::from_random(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 14);
         let (title, by) = (first.title.clone(), first.by.clone());
-        let new = NewRun { id: id.clone(), title, created_at_us: first.created_at_us, by, sources: sources.clone() };
+        let (created_at_us, sources) = (first.created_at_us, sources.clone());
+        let new = NewRun { id: id.clone(), title, created_at_us, by, parent: None, rehearsal: None, sources };
         store.create_run(&new).map_err(io::Error::other)?;
         let LeaseOutcome::Held(lease) = store.lease(&id, &engine).map_err(io::Error::other)? else {
             return Err(io::Error::other(format!("run {id} is driven by another")));

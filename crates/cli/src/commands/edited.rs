@@ -28,7 +28,7 @@ use piton_core::state::Phase;
 use piton_core::{Digest, Path, RunState, Value};
 use piton_engine::plan::Journaled;
 use piton_lang::Runbook;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -124,7 +124,7 @@ fn look(wire: &Wire, run: &RunId, state: &RunState, file: &std::path::Path) -> R
     let oracle = Journaled::of(state).with_checks(checked(wire, run)?);
     let what = Planned { runbook: &runbook, described: &described, files: &files, params: &params };
     // Nothing new is read: what an inserted step would give is not known, and said so.
-    let entries = what.entries(true, Arc::new(oracle))?;
+    let entries = own(what.entries(true, Arc::new(oracle))?);
     let mut lists = lists(&entries, state);
     // Another question has no answer yet: it is not a choice between keeping and redoing.
     let mut asks_again: Vec<Path> =
@@ -138,6 +138,20 @@ fn look(wire: &Wire, run: &RunId, state: &RunState, file: &std::path::Path) -> R
         asks_again.extend(approved.into_iter().filter(|path| !is_same(&before, &entries, path)));
     }
     Ok(Edit { runbook, described, files, params, lists, asks_again })
+}
+
+/// Without what child runs would do: each has a journal of its own, and its own edits.
+fn own(entries: Vec<Entry>) -> Vec<Entry> {
+    let children: HashSet<Path> = (entries.iter())
+        .filter(|entry| entry.step().is_some_and(|step| step.kind == StepKind::Run))
+        .map(|entry| entry.path.clone())
+        .collect();
+    let is_own = |entry: &Entry| {
+        let mut around = std::iter::successors(entry.path.parent(), Path::parent);
+        let is_end = entry.step().is_none() && children.contains(&entry.path);
+        !is_end && !around.any(|scope| children.contains(&scope))
+    };
+    entries.into_iter().filter(is_own).collect()
 }
 
 fn is_question(state: &RunState, path: &Path) -> bool {

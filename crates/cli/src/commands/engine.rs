@@ -2,6 +2,7 @@
 //!
 //! Owns the life of an engine in this process, and starting one in the background. Never decides how a run goes on.
 
+use crate::children;
 use crate::commands::{leftovers, waker};
 use crate::error::{CliError, Kind};
 use crate::exit::Exit;
@@ -11,6 +12,7 @@ use crate::ui::Screen;
 use crate::ui::story::Story;
 use crate::wire::{Wire, never_started};
 use crate::world;
+use piton_core::RunState;
 use piton_core::event::{Attach, RunEdited, RunStarted};
 use piton_core::ids::{Actor, RunId};
 use piton_core::ports::{Lease, LeaseOutcome, Store as _};
@@ -159,6 +161,9 @@ pub(crate) fn drive(wire: &Wire, driven: Driven, screen: Arc<Screen>) -> Result<
     let signals = follow_signals(engine.control(), by.unwrap_or_else(|| world::actor(None)), screen.clone())?;
     let end = engine.run();
     signals.end();
+    let is_child = |state: &RunState| state.started.as_ref().is_some_and(|started| started.parent.is_some());
+    let ended =
+        engine.control().with_state(|state| (is_child(state) && state.finished.is_some()).then(|| state.clone()));
     // The engine still holds the lease.
     let keeps_files = engine.control().with_state(|state| state.keeps_files);
     let cleared = if keeps_files { leftovers::clear(wire, &run) } else { Ok(()) };
@@ -167,10 +172,12 @@ pub(crate) fn drive(wire: &Wire, driven: Driven, screen: Arc<Screen>) -> Result<
     // It may have left this run parked, or given up what another one waits for.
     waker::summon(wire);
     screen.end(&run, &end);
+    let woken = ended.map_or(Ok(()), |state| children::wake_parent(wire, &run, &state));
     if let piton_engine::End::Broken(why) = end {
         return Err(piton_engine::Broken(why).into());
     }
     cleared?;
+    woken?;
     Ok(Exit::of_end(&end))
 }
 
@@ -216,9 +223,20 @@ impl Following {
 
 /// Starts an engine for the run in the background and returns when it has the lease, or says why not.
 pub(crate) fn spawn_detached(wire: &Wire, run: &RunId) -> Result<(), CliError> {
-    let mut child = start(wire, run).map_err(cannot_start)?;
+    spawn(wire, run, &[])
+}
+
+/// The same for another run than the one that is driven here: a fault that is to strike this engine is not meant for it.
+pub(crate) fn spawn_child(wire: &Wire, run: &RunId) -> Result<(), CliError> {
+    spawn(wire, run, &[crate::fault::CRASH_AFTER, crate::fault::STOP_AFTER])
+}
+
+fn spawn(wire: &Wire, run: &RunId, without: &[&str]) -> Result<(), CliError> {
+    let mut child = start(wire, run, without).map_err(cannot_start)?;
     for _ in 0..DETACH_LOOKS {
         if wire.store.find(run.as_str())?.held_by.is_some() {
+            // Whoever started it may live longer, and its end is to leave nothing behind.
+            std::thread::spawn(move || child.wait());
             return Ok(());
         }
         if let Ok(Some(status)) = child.try_wait() {
@@ -237,12 +255,15 @@ pub(crate) fn spawn_detached(wire: &Wire, run: &RunId) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Starts an engine for the run, in a session of its own; its words go to the run's `engine.log`.
-pub(crate) fn start(wire: &Wire, run: &RunId) -> std::io::Result<Child> {
+/// Starts an engine for the run, in a session of its own, `without` these variables; its words go to the run's `engine.log`.
+pub(crate) fn start(wire: &Wire, run: &RunId, without: &[&str]) -> std::io::Result<Child> {
     let log = OpenOptions::new().create(true).append(true).open(engine_log(wire, run))?;
     let mut command = Command::new(&wire.program);
     if wire.survival.accepted() {
         command.env(ACCEPT_VARIABLE, "1");
+    }
+    for variable in without {
+        command.env_remove(variable);
     }
     command
         .arg0("piton")

@@ -2,6 +2,7 @@
 //!
 //! Owns the polling and when following ends. Never appends and never takes a lease.
 
+use crate::children::Progress;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::print;
@@ -81,7 +82,11 @@ pub(crate) fn follow(wire: &Wire, run: &RunId, json: bool) -> Result<Exit, CliEr
     if let Ok(started) = wire.started(run) {
         screen.look_back(move || crate::past::before(&store, &of, &started.runbook));
     }
-    screen.listen(move |_, handle| said(&run_dir, handle));
+    let progress = Progress::new(wire);
+    screen.listen(move |_, handle| match handle {
+        Some(Handle::Run { run }) => progress.of(run),
+        handle => said(&run_dir, handle),
+    });
     let shown = until_stopped(wire, run, |records| {
         screen.durable(records);
         screen.with_story(|story| story.state.status())

@@ -179,7 +179,7 @@ impl Place {
 }
 
 /// A plan as its file has it.
-pub(super) fn bytes(plan: &Plan) -> Vec<u8> {
+pub(crate) fn bytes(plan: &Plan) -> Vec<u8> {
     file_bytes(plan, None)
 }
 

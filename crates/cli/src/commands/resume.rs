@@ -4,6 +4,7 @@
 //! certainly does not is refused before it is sent.
 
 use crate::args::ResumeArgs;
+use crate::children;
 use crate::commands::follow::{self, Reader};
 use crate::commands::post::{self, Sent};
 use crate::commands::{edited, engine, leftovers, names, waker};
@@ -29,6 +30,7 @@ pub(crate) fn run(args: ResumeArgs) -> Result<Exit, CliError> {
         if let LeaseOutcome::Held(_lease) = wire.store.lease(&run, &world::engine_id(&*wire.clock))? {
             leftovers::clear(&wire, &run)?;
         }
+        children::wake_parent(&wire, &run, state)?;
         return Err(CliError::new(Kind::RunEnded, format!("run {run} has ended: it {}", state.status().word()))
             .hint(format!("see what it did: piton show {}", run.short())));
     }

@@ -71,7 +71,16 @@ pub(crate) fn run(args: RunArgs) -> Result<Exit, CliError> {
     let mut sources = files;
     // Beside the snapshot, where every engine of this run finds it.
     sources.extend(approved.as_ref().map(|plan| (PLAN_SOURCE.to_owned(), plan::bytes(plan), false)));
-    let new = NewRun { id: id.clone(), title, created_at_us: wire.clock.now().wall_us, by: by.clone(), sources };
+    let (created_at_us, parent) = (wire.clock.now().wall_us, None);
+    let new = NewRun {
+        id: id.clone(),
+        title,
+        created_at_us,
+        by: by.clone(),
+        parent,
+        rehearsal: rehearsal(&call.matches),
+        sources,
+    };
     wire.store.create_run(&new)?;
     let start = RunStarted {
         format: FORMAT,
@@ -82,6 +91,7 @@ pub(crate) fn run(args: RunArgs) -> Result<Exit, CliError> {
         piton: world::VERSION.to_owned(),
         plan: approved.as_ref().map(piton_core::plan::Plan::digest),
         rehearsal: rehearsal(&call.matches),
+        parent: None,
     };
     start_run(&wire, id, start, call.root, by, &call.matches)
 }

@@ -12,6 +12,7 @@ use piton_core::event::Rehearsal;
 use piton_core::ids::{Actor, EngineId, RunId};
 use piton_core::ports::{RunSummary, Store as _};
 use serde::Serialize;
+use std::collections::{HashMap, HashSet};
 
 /// Columns of a title where nobody says how wide the terminal is.
 const TITLE_COLUMNS: usize = 60;
@@ -51,6 +52,8 @@ struct Row<'a> {
     by: &'a Actor,
     records: u64,
     rehearsal: Option<Rehearsal>,
+    /// The run that started it.
+    parent: Option<&'a RunId>,
 }
 
 impl<'a> Row<'a> {
@@ -65,6 +68,7 @@ impl<'a> Row<'a> {
             by: &run.by,
             records: run.head_seq,
             rehearsal: run.rehearsal,
+            parent: run.parent.as_ref(),
         }
     }
 }
@@ -80,15 +84,37 @@ fn table(runs: &[RunSummary]) -> String {
     let names = runs.iter().map(|run| width(&run.by.name)).max().unwrap_or(0).min(20);
     let title_columns = print::columns().map_or(TITLE_COLUMNS, |columns| columns.saturating_sub(36 + statuses + names));
     let mut text = String::new();
-    for run in runs {
+    for (depth, run) in families(runs) {
+        let title = format!("{}{}", "  ".repeat(depth), title(run));
         text.push_str(&format!(
             "{}  {}  {}  {}  {}\n",
             run.id,
             pad(status(run), statuses),
             date(run.created_at_us),
             pad(&printable(&run.by.name), names),
-            clip(&title(run), title_columns),
+            clip(&title, title_columns),
         ));
     }
     text
+}
+
+/// Each run with its child runs below it, as many levels down as it says; those of one run in the order of their start.
+fn families(runs: &[RunSummary]) -> Vec<(usize, &RunSummary)> {
+    let known: HashSet<&RunId> = runs.iter().map(|run| &run.id).collect();
+    let mut below: HashMap<&RunId, Vec<&RunSummary>> = HashMap::new();
+    let mut tops = Vec::new();
+    // Newest last, so that taking from the end gives the newest.
+    for run in runs.iter().rev() {
+        match run.parent.as_ref().filter(|parent| known.contains(parent)) {
+            Some(parent) => below.entry(parent).or_default().push(run),
+            None => tops.push((0, run)),
+        }
+    }
+    let mut family = Vec::with_capacity(runs.len());
+    while let Some((depth, run)) = tops.pop() {
+        family.push((depth, run));
+        let children = below.remove(&run.id).unwrap_or_default();
+        tops.extend(children.into_iter().rev().map(|child| (depth + 1, child)));
+    }
+    family
 }

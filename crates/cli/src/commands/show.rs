@@ -3,11 +3,13 @@
 //! Owns the page; its JSON is `ui::report`.
 
 use crate::args::ShowArgs;
+use crate::children::Progress;
 use crate::commands::waker;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::print;
 use crate::ui::checklist::{self, Canvas};
+use crate::ui::children::part_of;
 use crate::ui::failure;
 use crate::ui::remaining;
 use crate::ui::report::Report;
@@ -38,6 +40,7 @@ pub(crate) fn run(args: ShowArgs) -> Result<Exit, CliError> {
         print::line(&json);
         return Ok(Exit::Done);
     }
+    let progress = Progress::new(&wire);
     print::out(&head(&story, found.held_by.as_ref(), wakes));
     let running = found.held_by.is_some() && story.state.status() == Status::Running;
     let runbook = story.state.runbook().filter(|_| running);
@@ -49,7 +52,10 @@ pub(crate) fn run(args: ShowArgs) -> Result<Exit, CliError> {
         now: wire.clock.now(),
         boot_id: wire.clock.boot_id(),
         past: past.as_ref(),
-        told: &|_| Vec::new(),
+        told: &|path| {
+            let child = story.state.children.get(path).and_then(|child| progress.of(&child.run));
+            child.and_then(|said| said.line).into_iter().collect()
+        },
     };
     let left = past.as_ref().and_then(|past| remaining::left(&story, past, canvas.now));
     if let Some(left) = left {
@@ -76,6 +82,9 @@ fn head(story: &Story, driven_by: Option<&EngineId>, wakes: Option<Option<i64>>)
         text.push_str(&field("rehearsal", &format!("{how}, on stand-in systems, says who started it")));
     }
     text.push_str(&field("runbook", &format!("{} in {}", started.runbook.file, started.runbook.root)));
+    if let Some(parent) = &started.parent {
+        text.push_str(&field("part of", &part_of(parent)));
+    }
     text.push_str(&field("started", &format!("{} by {}", date(state.started_at.wall_us), started.by)));
     for (name, value) in &started.params {
         text.push_str(&field("with", &format!("{name} = {value}")));

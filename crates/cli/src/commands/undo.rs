@@ -3,6 +3,7 @@
 //! Owns the preview and the request. The engine takes back, here or where the run is driven already.
 
 use crate::args::UndoArgs;
+use crate::children;
 use crate::commands::follow::{self, Reader};
 use crate::commands::{engine, names, post, waker};
 use crate::error::{CliError, Kind};
@@ -14,10 +15,11 @@ use crate::world;
 use piton_core::event::Finish;
 use piton_core::hold::Decision;
 use piton_core::ids::RunId;
-use piton_core::ports::{InboxMessage, Store as _};
+use piton_core::ports::{InboxMessage, Store as _, StoreErrorKind};
 use piton_core::undo::{Stays, UndoPlan, undo_plan};
-use piton_core::{Path, RunState};
-use serde_json::json;
+use piton_core::{Action, Path, RunState};
+use serde_json::{Value as Json, json};
+use std::collections::HashMap;
 
 pub(crate) fn run(args: UndoArgs) -> Result<Exit, CliError> {
     let wire = waker::open()?;
@@ -29,9 +31,15 @@ pub(crate) fn run(args: UndoArgs) -> Result<Exit, CliError> {
     };
     let plan = undo_plan(&state, &scope);
     if args.plan {
-        print::out(&if args.json { plan_json(&run, &scope, &plan) } else { plan_text(&state, &scope, &plan) });
+        let below = children_of(&wire, &plan)?;
+        print::out(&if args.json {
+            format!("{:#}\n", plan_json(&run, &scope, &plan, &below))
+        } else {
+            plan_text(&state, &scope, &plan, &below)
+        });
         return Ok(Exit::Done);
     }
+    children::refuse_behind_parent(&wire, &run, &state)?;
     if let Some((Finish::Undone, _)) = state.finished {
         return Err(CliError::new(Kind::RunEnded, format!("run {run} is taken back already"))
             .hint(format!("see what it did: piton show {}", run.short())));
@@ -80,7 +88,34 @@ fn stays_because(stays: Stays) -> &'static str {
     }
 }
 
-fn plan_text(state: &RunState, scope: &Path, plan: &UndoPlan) -> String {
+/// What taking back a child run would do.
+struct Below {
+    state: RunState,
+    plan: UndoPlan,
+    below: Children,
+}
+
+type Children = HashMap<RunId, Below>;
+
+/// Of every child run that a plan takes back. Runs are not nested deeper than `MAX_DEPTH`.
+fn children_of(wire: &Wire, plan: &UndoPlan) -> Result<Children, CliError> {
+    let mut children = Children::new();
+    for action in plan.items.iter().flat_map(|item| &item.actions) {
+        let Action::UndoRun { run } = &**action else { continue };
+        // One that was never made has nothing to take back.
+        let state = match wire.store.find(run.as_str()) {
+            Ok(_) => wire.state(run)?,
+            Err(error) if error.kind == StoreErrorKind::Unknown => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let plan = undo_plan(&state, &Path::root());
+        let below = children_of(wire, &plan)?;
+        children.insert(run.clone(), Below { state, plan, below });
+    }
+    Ok(children)
+}
+
+fn plan_text(state: &RunState, scope: &Path, plan: &UndoPlan, children: &Children) -> String {
     let what = if scope.is_root() { "the run".to_owned() } else { format!("\"{}\"", printable(scope.as_str())) };
     let mut text = match plan.items.len() as u64 {
         0 => format!("taking back {what} would perform nothing\n"),
@@ -90,6 +125,13 @@ fn plan_text(state: &RunState, scope: &Path, plan: &UndoPlan) -> String {
         text.push_str(&format!("{:>4}  {}\n", index + 1, printable(item.path.as_str())));
         for action in &item.actions {
             text.push_str(&format!("      {}\n", printable(&action.summary())));
+            if let Action::UndoRun { run } = &**action
+                && let Some(child) = children.get(run)
+            {
+                let inner = plan_text(&child.state, &Path::root(), &child.plan, &child.below);
+                // Its first line says what the line above says.
+                inner.lines().skip(1).for_each(|line| text.push_str(&format!("      {line}\n")));
+            }
         }
     }
     if !plan.stays.is_empty() {
@@ -107,11 +149,17 @@ fn plan_text(state: &RunState, scope: &Path, plan: &UndoPlan) -> String {
     text
 }
 
-fn plan_json(run: &RunId, scope: &Path, plan: &UndoPlan) -> String {
+fn plan_json(run: &RunId, scope: &Path, plan: &UndoPlan, children: &Children) -> Json {
     let items: Vec<_> = (plan.items.iter())
         .map(|item| {
             let actions: Vec<String> = item.actions.iter().map(|action| action.summary()).collect();
-            json!({ "path": item.path, "generation": item.generation, "actions": actions })
+            let runs = item.actions.iter().filter_map(|action| match &**action {
+                Action::UndoRun { run } => Some((run, children.get(run)?)),
+                _ => None,
+            });
+            let runs: Vec<Json> =
+                runs.map(|(run, child)| plan_json(run, &Path::root(), &child.plan, &child.below)).collect();
+            json!({ "path": item.path, "generation": item.generation, "actions": actions, "child_runs": runs })
         })
         .collect();
     let stays: Vec<_> = (plan.stays.iter())
@@ -123,6 +171,5 @@ fn plan_json(run: &RunId, scope: &Path, plan: &UndoPlan) -> String {
             json!({ "path": path, "why": why })
         })
         .collect();
-    let plan = json!({ "run": run, "scope": scope, "items": items, "stays": stays });
-    format!("{plan:#}\n")
+    json!({ "run": run, "scope": scope, "items": items, "stays": stays })
 }

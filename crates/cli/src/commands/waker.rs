@@ -186,7 +186,7 @@ impl Waker {
     /// and over.
     fn start(&mut self, run: &RunId, now_us: i64) -> Result<(), CliError> {
         let Some(woken) = self.wire.store.waking(run, now_us)? else { return Ok(()) };
-        let child = engine::start(&self.wire, run).map_err(engine::cannot_start)?;
+        let child = engine::start(&self.wire, run, &[]).map_err(engine::cannot_start)?;
         let again = if woken.tries > 1 { format!(" (for the {}th time)", woken.tries) } else { String::new() };
         self.say(&format!("run {run} is due: its engine is process {}{again}", child.id()));
         let (tries, not_before_us) = (woken.tries, woken.not_before_us);

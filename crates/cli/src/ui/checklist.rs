@@ -9,6 +9,7 @@ use super::pace;
 use super::story::Story;
 use super::text::{bar, clip, count, pad, printable, took, width};
 use piton_core::Path;
+use piton_core::child::Child;
 use piton_core::plan::past::Past;
 use piton_core::record::Moment;
 use piton_core::state::Phase;
@@ -210,7 +211,11 @@ impl Draft<'_> {
                 let left = u64::try_from(timer.due_at_us.saturating_sub(self.canvas.now.wall_us)).unwrap_or(0);
                 format!("{} left", took(left))
             }
-            _ => String::new(),
+            (mark, _) => match self.story.state.children.get(&node.path) {
+                Some(Child { run, waits: Some(wait) }) if mark == Mark::Waiting => super::children::waits(run, wait),
+                Some(Child { run, .. }) => format!("run {}", run.short()),
+                None => String::new(),
+            },
         };
         let mut details = if matches!(node.mark, Mark::Running | Mark::Undoing) {
             (self.canvas.told)(&node.path)

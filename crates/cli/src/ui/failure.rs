@@ -330,7 +330,8 @@ pub(crate) fn run_offers(state: &RunState, holds: &[HoldReason], run: &str) -> V
 fn waiting(story: &Story, run: &str) -> String {
     let steps: Vec<_> = story.state.steps_in_order().into_iter().filter(|(_, step)| step.is_waiting()).collect();
     let asked = steps.iter().filter(|(_, step)| matches!(step.phase, Phase::Asked { .. })).count();
-    let mut text = if asked > 0 { "the run waits for a person\n" } else { "the run waits\n" }.to_owned();
+    let person = asked > 0 || super::children::awaited(&story.state).next().is_some();
+    let mut text = if person { "the run waits for a person\n" } else { "the run waits\n" }.to_owned();
     for (path, step) in steps.iter().take(MAX_SHOWN) {
         text.push_str(&format!("\n? {}\n", printable(path.as_str())));
         push_field(&mut text, "at", &step.site.to_string());
@@ -346,6 +347,12 @@ fn waiting(story: &Story, run: &str) -> String {
     }
     if steps.len() > MAX_SHOWN {
         text.push_str(&format!("\n… and {} more: piton show {run}\n", steps.len() - MAX_SHOWN));
+    }
+    for child in super::children::awaited(&story.state) {
+        text.push_str(&format!("\n? {}\n", printable(child.path.as_str())));
+        push_field(&mut text, "child run", &child.run.to_string());
+        push_field(&mut text, "why", child.why);
+        push_offers(&mut text, "next", &child.offers);
     }
     for lock in super::beside::awaited(&story.state) {
         text.push_str(&format!("\n? {}\n", printable(lock.path.as_str())));

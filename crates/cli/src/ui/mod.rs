@@ -10,6 +10,7 @@ pub(crate) mod story;
 // The views.
 pub(crate) mod beside;
 pub(crate) mod checklist;
+pub(crate) mod children;
 pub(crate) mod edit;
 pub(crate) mod estimate;
 pub(crate) mod failure;

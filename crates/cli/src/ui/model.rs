@@ -5,6 +5,7 @@
 use super::story::{Story, span_us};
 use super::text::printable;
 use piton_core::Path;
+use piton_core::child::Child;
 use piton_core::record::Moment;
 use piton_core::scope::ScopeKind;
 use piton_core::state::{Phase, ScopeState, Step};
@@ -179,7 +180,10 @@ impl<'a> Tree<'a> {
     fn tally(&mut self, story: &Story, now: Moment) {
         for at in (0..self.nodes.len()).rev() {
             if let Some(step) = self.nodes[at].step {
-                let mark = Mark::of(step);
+                let mark = match story.state.children.get(&self.nodes[at].path) {
+                    Some(Child { waits: Some(_), .. }) => Mark::Waiting,
+                    _ => Mark::of(step),
+                };
                 self.nodes[at].tally.count(mark);
                 self.nodes[at].mark = mark;
                 let end = step.ended_at.unwrap_or(now);

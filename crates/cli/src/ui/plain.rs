@@ -24,7 +24,8 @@ pub(crate) fn line(before: &Story, record: &Record) -> Option<String> {
 }
 
 fn words(before: &Story, record: &Record) -> Option<(&'static str, String)> {
-    let of_scopes = || of_scopes(before, record).or_else(|| super::beside::line(record));
+    let of_scopes =
+        || of_scopes(before, record).or_else(|| super::beside::line(record)).or_else(|| super::children::line(record));
     of_steps(before, record).or_else(of_scopes).or_else(|| of_the_run(before, record))
 }
 
@@ -33,7 +34,8 @@ fn of_steps(before: &Story, record: &Record) -> Option<(&'static str, String)> {
     Some(match &record.event {
         Event::AttemptStarted(started) => {
             let again = if started.attempt > 1 { format!(" (attempt {})", started.attempt) } else { String::new() };
-            ("begin", format!("{}{again}  {}", started.path, short(&started.action.summary())))
+            let run = super::children::started_as(&started.handle);
+            ("begin", format!("{}{again}  {}{run}", started.path, short(&started.action.summary())))
         }
         Event::AttemptFailed(failed) => ("failed", attempt_failed(failed, record)),
         Event::StepSucceeded(succeeded) => ("done", step_done(before, succeeded, record)),

@@ -35,6 +35,8 @@ pub(crate) struct Report<'a> {
     took_ms: u64,
     by: Option<&'a Actor>,
     rehearsal: Option<Rehearsal>,
+    /// The run and the step of it that this run is.
+    parent: Option<ParentReport<'a>>,
     runbook: Option<RunbookReport<'a>>,
     params: BTreeMap<&'a str, &'a Value>,
     counts: Counts,
@@ -52,6 +54,12 @@ pub(crate) struct Report<'a> {
     value: Option<Value>,
     steps: Vec<StepReport<'a>>,
     journal: Journal,
+}
+
+#[derive(Serialize)]
+struct ParentReport<'a> {
+    run: &'a RunId,
+    path: &'a Path,
 }
 
 #[derive(Serialize)]
@@ -186,6 +194,10 @@ struct StepReport<'a> {
     error: Option<&'a str>,
     /// What its postcondition saw.
     saw: Option<&'a str>,
+    /// Its last child run, where it is one.
+    child_run: Option<&'a RunId>,
+    /// What that waits for a person for.
+    child_waits: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -219,6 +231,9 @@ impl<'a> Report<'a> {
             took_ms: span_us(state.started_at, story.ended_at.unwrap_or(now)) / 1000,
             by: started.map(|started| &started.by),
             rehearsal: state.rehearsal(),
+            parent: started
+                .and_then(|started| started.parent.as_ref())
+                .map(|parent| ParentReport { run: &parent.run, path: &parent.path }),
             runbook: started.map(|started| RunbookReport {
                 root: &started.runbook.root,
                 file: &started.runbook.file,
@@ -382,6 +397,10 @@ fn waiting<'a>(story: &'a Story, run: &str) -> Vec<Waiting<'a>> {
                     ..waiting
                 },
                 Phase::Timer(timer) => Waiting { due_at: Some(rfc3339(timer.due_at_us)), ..waiting },
+                Phase::Running(_) => {
+                    let child = super::children::awaited(&story.state).find(|child| child.path == path)?;
+                    Waiting { commands: commands(child.offers), ..waiting }
+                }
                 _ => return None,
             })
         })
@@ -427,7 +446,9 @@ fn ms(us: u64) -> f64 {
 
 fn step_report<'a>(story: &'a Story, path: &'a Path, step: &'a Step) -> StepReport<'a> {
     let told = story.step(path);
-    let mark = Mark::of(step);
+    let child = story.state.children.get(path);
+    let waits = child.and_then(|child| child.waits.as_ref());
+    let mark = if waits.is_some() { Mark::Waiting } else { Mark::of(step) };
     let how = match &step.phase {
         Phase::Succeeded { how, .. } => Some(*how),
         _ => None,
@@ -447,5 +468,7 @@ fn step_report<'a>(story: &'a Story, path: &'a Path, step: &'a Step) -> StepRepo
         summary: told.does.as_deref(),
         error: told.failed().map(|failed| failed.failure.message.as_str()),
         saw: told.saw(),
+        child_run: child.map(|child| &child.run),
+        child_waits: waits.map(|wait| wait.why.as_str()),
     }
 }

@@ -7,6 +7,8 @@
 mod place;
 
 mod calls;
+mod children;
+mod children_deaths;
 mod edits;
 mod estimates;
 mod faults;

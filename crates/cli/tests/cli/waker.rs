@@ -95,7 +95,15 @@ pub(crate) fn copy(store: &SqliteStore, first: &RunSummary, records: &[Sealed], 
     // An odd factor keeps the ids apart, and no two begin alike for long.
     let id = RunId::from_random(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 14);
     let (title, by, sources) = (first.title.clone(), first.by.clone(), store.sources(&first.id).unwrap());
-    let new = NewRun { id: id.clone(), title, created_at_us: first.created_at_us, by, sources };
+    let new = NewRun {
+        id: id.clone(),
+        title,
+        created_at_us: first.created_at_us,
+        by,
+        parent: None,
+        rehearsal: None,
+        sources,
+    };
     store.create_run(&new).unwrap();
     let engine = EngineId { host: "test".to_owned(), boot_id: String::new(), pid: std::process::id() };
     let LeaseOutcome::Held(lease) = store.lease(&id, &engine).unwrap() else { panic!("{id} is driven") };

@@ -82,6 +82,11 @@ pub trait Program: Send + Sync {
     /// Calls a top-level function as the branch `scope`, on the calling thread, with a heap of its own.
     fn call(&self, host: &dyn Host, scope: &Arc<Scope>, call: &Callable) -> Result<Value, Unwind>;
 
+    /// The program of a runbook that this one may run as a child; a planning copy's are planning copies.
+    fn child(&self, _file: &str) -> Option<Arc<dyn Program>> {
+        None
+    }
+
     /// Asks a top-level function about an outcome, on the calling thread, with a heap of its own. It can make no steps. An
     /// error is the author's: it raised one.
     fn judge(&self, predicate: &Callable, outcome: &Arc<Outcome>) -> Result<bool, Failure>;

@@ -4,12 +4,14 @@
 //! `steps` implements `Executor` and `Vault`; `store` implements `Store`; `cli` wires them.
 
 mod cancel;
+mod children;
 mod executor;
 mod host;
 mod store;
 mod world;
 
 pub use cancel::{Cancel, Registration};
+pub use children::{Children, NewChild};
 pub use executor::{ActionFailed, AttemptContext, Executor, Prepared, Purpose, Remains, Running, Vault};
 pub use host::{Host, Program, SourceError, Sources, Unwind};
 pub use store::{

@@ -44,6 +44,9 @@ pub struct NewRun {
     /// Wall clock, microseconds.
     pub created_at_us: i64,
     pub by: Actor,
+    /// The run that started it.
+    pub parent: Option<RunId>,
+    pub rehearsal: Option<Rehearsal>,
     /// Path below the project's root, bytes, executable or not.
     pub sources: Vec<(String, Vec<u8>, bool)>,
 }
@@ -57,6 +60,8 @@ pub struct RunSummary {
     pub updated_at_us: i64,
     pub status: String,
     pub by: Actor,
+    /// The run that started it.
+    pub parent: Option<RunId>,
     pub head_seq: u64,
     /// Who holds the lease now, where anyone does.
     pub held_by: Option<EngineId>,
@@ -139,7 +144,7 @@ pub trait Store: Send + Sync {
         Ok(runs)
     }
 
-    /// By unique prefix of the id, or `@last`.
+    /// By unique prefix of the id, or `@last`: the last one that a person started.
     fn find(&self, name: &str) -> Result<RunSummary, StoreError>;
 
     /// Hands on the records after `after_seq`, in order, until it is told to stop: a journal is read in pieces, and need

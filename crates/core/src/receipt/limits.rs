@@ -27,6 +27,7 @@ pub(super) fn path_of(event: &Event) -> Option<&Path> {
         Event::GuardTripped(e) => &e.path,
         Event::GuardArmed { path, .. } | Event::LockTaken { path, .. } | Event::LockBroken { path, .. } => path,
         Event::LockAwaited(e) => &e.path,
+        Event::ChildStands(e) => &e.path,
         Event::ScopeSettled(e) => &e.path,
         Event::AttemptStarted(e) => &e.path,
         Event::AttemptFailed(e) => &e.path,

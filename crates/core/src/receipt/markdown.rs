@@ -74,6 +74,7 @@ pub fn markdown(statement: &Statement) -> String {
     holds(&mut page, told);
     undos(&mut page, told);
     steps(&mut page, told);
+    children(&mut page, told);
     emitted(&mut page, told);
     verification(&mut page, told);
     page
@@ -107,6 +108,9 @@ fn summary(page: &mut String, told: &Predicate) {
     line("Status", format!("{status}{}", if run.finished.is_none() { " (not finished)" } else { "" }));
     if let Some(rehearsal) = &run.rehearsal {
         line("Rehearsal", format!("{rehearsal}, on stand-in systems, says who started it"));
+    }
+    if let Some(parent) = &run.parent {
+        line("Part of", format!("run {}, its step {}", code(parent.run.as_str()), code(parent.path.as_str())));
     }
     line("Started", format!("{} by {}", run.started_at, code(&told.started_by.to_string())));
     line("Last record", format!("{} ({} later)", run.last_at, human(took)));
@@ -382,6 +386,30 @@ fn steps(page: &mut String, told: &Predicate) {
     });
     let columns = ["#", "Step", "How", "Action", "Outcome", "Postcondition saw", "Attempts", "Took"];
     table(page, "Steps", &columns, rows.collect());
+}
+
+/// A child run's end in words.
+pub(super) fn child_end(child: &ChildTold) -> String {
+    match (child.how, child.records, &child.head) {
+        (Some(how), Some(records), Some(head)) => {
+            let how = match how {
+                Finish::Succeeded => "succeeded",
+                Finish::Aborted => "aborted",
+                Finish::Undone => "undone",
+            };
+            format!("{how}, {records} records, chain head {head}")
+        }
+        _ => "this journal does not have its end".to_owned(),
+    }
+}
+
+fn children(page: &mut String, told: &Predicate) {
+    let attempts = told.steps.iter().flat_map(|step| step.attempts.iter().map(move |attempt| (step, attempt)));
+    let rows = attempts.filter_map(|(step, attempt)| {
+        let child = attempt.child.as_ref()?;
+        Some(vec![code(step.path.as_str()), code(child.run.as_str()), code(&child_end(child))])
+    });
+    table(page, "Child runs", &["Step", "Run", "End"], rows.collect());
 }
 
 fn emitted(page: &mut String, told: &Predicate) {

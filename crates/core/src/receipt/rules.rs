@@ -131,6 +131,7 @@ impl Rules {
             Event::ScopeLeft { path } => self.scope_left(path),
             Event::GuardTripped(trip) => self.guard_tripped(trip),
             Event::GuardArmed { path, .. } => self.guard_armed(path),
+            Event::ChildStands(stands) => self.child_stands(stands),
             Event::LockTaken { path, .. } => self.lock_taken(path),
             Event::LockBroken { path, decision, .. } => {
                 self.saw(decision);
@@ -262,6 +263,7 @@ impl Rules {
                 }
                 _ if running.is_some() && !intended => Some("was performed by another attempt than the one running"),
                 _ if !intended && writes(succeeded) => Some("was performed without its intent being recorded before"),
+                _ if self.other_child(succeeded, step) => Some("is done, and its child run did not succeed"),
                 StepKind::Step | StepKind::Expect | StepKind::Read if self.must_say(succeeded) => {
                     Some("was performed, and nothing says whether it only read")
                 }

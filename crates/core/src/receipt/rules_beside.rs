@@ -1,15 +1,18 @@
 //! Rules of what stands beside steps: a guard that tripped stays so until it passes or a person waives it, and nothing acts
-//! in a lock's scope without the lock.
+//! in a lock's scope without the lock; a step that is a child run ends as that run did.
 //!
-//! Owns the rules about guards' and locks' events. Never says whether a guard's limit was wise.
+//! Owns the rules about guards', locks' and child runs' events. Never says whether a guard's limit was wise.
 
 use super::rules::{Rules, name};
-use crate::event::GuardTripped;
+use crate::child::ChildStands;
+use crate::event::{Finish, GuardTripped, Handle, StepSucceeded};
 use crate::guard::{Standing, Then, standing};
 use crate::hold::Decision;
 use crate::lock::LockState;
 use crate::path::Path;
+use crate::request::StepKind;
 use crate::scope::ScopeKind;
+use crate::state::{Phase, Step};
 use crate::window::WindowPhase;
 
 impl Rules {
@@ -43,6 +46,27 @@ impl Rules {
         if !matches!(standing(&self.state, path), Standing::Checking | Standing::Quiet) {
             self.fail(format!("the guard {} is armed again, and nobody had decided about it", name(path)));
         }
+    }
+
+    /// What is told of a child run is told while its step goes on.
+    pub(super) fn child_stands(&mut self, stands: &ChildStands) {
+        let step = self.state.steps.get(&stands.path);
+        let runs = step.and_then(|step| match &step.phase {
+            Phase::Running(started) => Some(&started.handle),
+            _ => None,
+        });
+        if runs != Some(&Handle::Run { run: stands.run.clone() }) {
+            self.fail(format!("{} waits for a child run that it did not start", name(&stands.path)));
+        }
+    }
+
+    /// A step that is a child run is done where that run, and no other, succeeded.
+    pub(super) fn other_child(&self, succeeded: &StepSucceeded, step: Option<&Step>) -> bool {
+        let Some(Handle::Run { run }) = step.and_then(|step| step.open.as_ref()).map(|open| &open.handle) else {
+            return succeeded.kind == StepKind::Run;
+        };
+        let end = succeeded.outcome.open().ok().and_then(|outcome| outcome.run);
+        !end.is_some_and(|end| end.run == *run && end.how == Finish::Succeeded)
     }
 
     /// A scope ends well only where its guards let it.

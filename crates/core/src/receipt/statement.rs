@@ -8,6 +8,7 @@
 use super::envelope::Envelope;
 use super::key::SigningKey;
 use super::time::Instant;
+use crate::child::Parent;
 use crate::digest::Digest;
 use crate::duration::Duration;
 use crate::event::{Attach, Evidence, Finish, How, Rehearsal, UndoReason};
@@ -110,6 +111,9 @@ pub struct RunTold {
     pub status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rehearsal: Option<Rehearsal>,
+    /// The step that started it, where it is a child run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
     /// Version of Piton that started it.
     pub piton: String,
     pub started_at: Instant,
@@ -259,6 +263,22 @@ pub struct AttemptTold {
     /// Proven to have had no effect.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub never_began: bool,
+    /// The child run that it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub child: Option<ChildTold>,
+}
+
+/// A child run; its own receipt tells what it did.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ChildTold {
+    pub run: RunId,
+    /// How it ended, its records then, and the hash of the last: absent where this journal does not have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub how: Option<Finish>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub records: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<Digest>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -9,11 +9,12 @@ use super::time::Instant;
 use super::undo_told::Undos;
 use crate::digest::Digest;
 use crate::event::{
-    Answer, Attach, AttemptFailed, AttemptStarted, EngineAttached, Event, FORMAT, How, RunStarted, StepSucceeded,
-    UndoReason,
+    Answer, Attach, AttemptFailed, AttemptStarted, EngineAttached, Event, FORMAT, Handle, How, RunStarted,
+    StepSucceeded, UndoReason,
 };
 use crate::hold::{Choice, Decision, HoldReason};
 use crate::ids::Actor;
+use crate::outcome::Outcome;
 use crate::path::Path;
 use crate::record::{Moment, Record, Sealed};
 use crate::request::{Site, StepKind};
@@ -205,6 +206,7 @@ impl Teller {
                 took_us: None,
                 failure: None,
                 never_began: false,
+                child: None,
             });
             attempts.len() - 1
         });
@@ -215,7 +217,11 @@ impl Teller {
         let what = Some(started.fingerprint);
         let row = self.row(&started.path, started.generation, started.kind, &started.site, what, record);
         self.steps[row].action = Some(started.action.summary());
-        self.attempt(row, started.attempt).began_at = Some(Instant(record.at.wall_us));
+        let told = self.attempt(row, started.attempt);
+        told.began_at = Some(Instant(record.at.wall_us));
+        if let Handle::Run { run } = &started.handle {
+            told.child = Some(ChildTold { run: run.clone(), how: None, records: None, head: None });
+        }
         let now = self.now(record);
         self.attempt_starts.insert((row, started.attempt), now);
     }
@@ -241,6 +247,7 @@ impl Teller {
         if let Some(outcome) = &failed.outcome {
             let outcome = outcome.open().map_err(|source| ReceiptError::Outcome { seq: record.seq, source })?;
             self.steps[row].outcome = Some(outcome.summary());
+            self.child_ended(row, failed.attempt, &outcome);
         }
         let told = self.attempt(row, failed.attempt);
         told.end = AttemptEnd::Failed;
@@ -259,6 +266,7 @@ impl Teller {
         self.ended(row, attempt, record);
         if attempt > 0 {
             self.attempt(row, attempt).end = AttemptEnd::Succeeded;
+            self.child_ended(row, attempt, &outcome);
         }
         let step = &mut self.steps[row];
         step.how = Some(succeeded.how);
@@ -270,6 +278,12 @@ impl Teller {
             step.action = succeeded.summary.clone();
         }
         Ok(())
+    }
+
+    fn child_ended(&mut self, row: usize, attempt: u32, outcome: &Outcome) {
+        if let (Some(end), Some(child)) = (&outcome.run, &mut self.attempt(row, attempt).child) {
+            (child.how, child.records, child.head) = (Some(end.how), Some(end.records), Some(end.head));
+        }
     }
 
     fn engine(&mut self, attached: &EngineAttached, record: &Record) {
@@ -464,6 +478,7 @@ impl Teller {
                 title: started.runbook.title.clone(),
                 status: self.state.status().word(),
                 rehearsal: started.rehearsal,
+                parent: started.parent.clone(),
                 piton: started.piton.clone(),
                 started_at: Instant(first.at.wall_us),
                 last_at: Instant(self.state.at.wall_us),

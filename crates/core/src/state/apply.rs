@@ -93,6 +93,7 @@ impl RunState {
             | Event::GuardArmed { .. }
             | Event::LockTaken { .. }
             | Event::LockAwaited(_)
+            | Event::ChildStands(_)
             | Event::LockBroken { .. } => self.apply_beside(event),
             Event::UndoBegan(began) => self.undo_began(began),
             Event::UndoStarted(started) => self.undo_started(started),
@@ -108,9 +109,7 @@ impl RunState {
                 self.noted.insert(path.clone());
                 self.emitted.push((name.clone(), value.clone()));
             }
-            Event::Noted { path, .. } => {
-                self.noted.insert(path.clone());
-            }
+            Event::Noted { path, .. } => _ = self.noted.insert(path.clone()),
             Event::InboxRead { up_to } => self.inbox_seen = *up_to,
             Event::AbortAsked { by, why } => self.abort = Some((by.clone(), why.clone())),
             Event::RunHeld { reason } => {
@@ -157,10 +156,14 @@ impl RunState {
                 was_due.map(|was_due| self.dues.remove(&(was_due, path.clone())));
                 due.map(|due| self.dues.insert((due, path.clone())));
             }
+            let is_running = matches!(step.phase, Phase::Running(_));
             self.done_steps = self.done_steps - u64::from(done) + u64::from(step.is_done());
             self.held_steps = self.held_steps - u64::from(held) + u64::from(step.is_held());
             self.running_steps = self.running_steps - u64::from(running) + u64::from(step.is_running());
             self.waiting_steps = self.waiting_steps - u64::from(waiting) + u64::from(step.is_waiting());
+            if !is_running && let Some(child) = self.children.get_mut(path) {
+                child.waits = None;
+            }
         }
     }
 
@@ -192,6 +195,7 @@ impl RunState {
 
     fn attempt_started(&mut self, started: &AttemptStarted, seq: u64, at: Moment) {
         let what = (started.kind, &started.site, started.fingerprint);
+        self.child_started(started);
         self.keeps_files |= matches!(started.undo, Some(Action::RestoreFile { backup: Some(_), .. }));
         self.begin_step(&started.path, started.generation, what, (seq, at), |step| {
             if step.attempts == 0 {
@@ -286,7 +290,8 @@ impl RunState {
         }
         self.change_step(&decided.path, |step| {
             if step.undo.held.is_some() {
-                step.undo = UndoProgress::default();
+                // Its tries begin anew, its attempts' numbers do not: each has files of its own.
+                step.undo = UndoProgress { attempts: step.undo.attempts, ..UndoProgress::default() };
                 return;
             }
             let outcome = step.outcome.clone();

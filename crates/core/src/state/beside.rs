@@ -1,9 +1,10 @@
-//! What events change beside steps: guards and locks, and the holds they make.
+//! What events change beside steps: guards, locks and the holds they make, child runs.
 //!
 //! Owns their part of the transition function. Whether a guard may trip, or a lock be taken, is not judged here.
 
 use super::RunState;
-use crate::event::{Decided, Event, GuardTripped, LockAwaited};
+use crate::child::Child;
+use crate::event::{AttemptStarted, Decided, Event, GuardTripped, Handle, LockAwaited};
 use crate::guard::{GuardState, Standing, Then};
 use crate::hold::{Choice, HoldReason};
 use crate::lock::LockState;
@@ -34,7 +35,19 @@ impl RunState {
                 };
                 self.other_holds.insert(path.clone(), hold);
             }
+            Event::ChildStands(stands) => {
+                if let Some(child) = self.children.get_mut(&stands.path).filter(|child| child.run == stands.run) {
+                    child.waits.clone_from(&stands.waits);
+                }
+            }
             _ => {}
+        }
+    }
+
+    /// An attempt that is a child run.
+    pub(super) fn child_started(&mut self, started: &AttemptStarted) {
+        if let Handle::Run { run } = &started.handle {
+            self.children.insert(started.path.clone(), Child { run: run.clone(), waits: None });
         }
     }
 

@@ -10,6 +10,7 @@ mod step;
 
 pub use step::{Began, Phase, Step, UndoProgress};
 
+use crate::child::Child;
 use crate::digest::Digest;
 use crate::event::{EngineAttached, Finish, Rehearsal, RunEdited, RunStarted, Runbook, Stored, UndoBegan};
 use crate::guard::{GuardState, GuardTold};
@@ -52,6 +53,8 @@ pub struct RunState {
     pub guards: BTreeMap<Path, GuardState>,
     /// Locks held and waited for, by their scope.
     pub locks: BTreeMap<Path, LockState>,
+    /// Each step's last child run.
+    pub children: BTreeMap<Path, Child>,
     pub abort: Option<(Actor, Option<String>)>,
     /// A taking back that has begun and not finished.
     pub undoing: Option<UndoBegan>,
@@ -166,13 +169,18 @@ impl RunState {
             Status::Held
         } else if self.undoing.is_some() {
             Status::Undoing
-        } else if self.running_steps > 0 {
+        } else if self.running_steps > self.waiting_children() {
             Status::Running
-        } else if self.waiting_steps > 0 || self.waits_for_locks() {
+        } else if self.waiting_steps > 0 || self.waits_for_locks() || self.waiting_children() > 0 {
             Status::Waiting
         } else {
             Status::Running
         }
+    }
+
+    /// Child runs that wait for a person; their steps count as running, too.
+    fn waiting_children(&self) -> u64 {
+        self.children.values().filter(|child| child.waits.is_some()).count() as u64
     }
 
     /// True where a person has something to decide before the run can go on.

@@ -147,7 +147,9 @@ fn a_failed_undo_holds_and_a_person_who_says_retry_gives_it_its_attempts_afresh(
     assert_eq!((log.state.held_steps, log.state.done_steps), (1, 2));
     assert!(log.step("b").is_done(), "a failed undo leaves the step done");
     log.choose("b", Choice::Retry);
-    assert_eq!((log.state.held_steps, log.step("b").undo.attempts), (0, 0));
+    assert_eq!(log.state.held_steps, 0);
+    // The next one has a number of its own: its files are not those of one that failed.
+    assert_eq!(log.step("b").undo.attempts, 1);
     assert_eq!(undo_plan(&log.state, &Path::root()).items.len(), 2);
     log.undo("b").undo("a").end_undo("");
     assert_eq!(counters(&log.state), (0, 0, 0, 0));

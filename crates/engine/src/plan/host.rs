@@ -39,6 +39,10 @@ impl Host for Planner {
             step.doubt = self.doubted(about, request.ensures.as_ref(), callbacks);
             return Ok(self.known(about, step, Known::Done, outcome));
         }
+        if let Action::Run(child) = &*request.action {
+            step.undo = Some("the run is taken back".to_owned());
+            return self.plan_child(about, step, child);
+        }
         if let Some(requires) = &request.requires
             && let Some(failure) = self.unmet(about, requires, callbacks)
         {

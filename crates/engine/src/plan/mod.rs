@@ -9,6 +9,7 @@
 //! on with a hole in its place.
 
 mod branches;
+mod children;
 mod host;
 mod live;
 
@@ -117,22 +118,9 @@ pub enum NoPlan {
 
 /// Evaluates the program and gives its entries in program order.
 pub fn entries(planning: Planning) -> Result<Vec<Entry>, NoPlan> {
-    let planner = Planner {
-        planning,
-        tracks: Mutex::default(),
-        variables: Mutex::default(),
-        looks: AtomicU32::new(0),
-        threads: AtomicUsize::new(0),
-    };
+    let planner = Planner::new(planning, Arc::default());
     let root = Scope::run();
-    let result = std::thread::scope(|threads| {
-        let thread = std::thread::Builder::new().name("plan".into()).stack_size(EVALUATION_STACK_BYTES);
-        let main = || planner.planning.program.main(&planner, &planner.planning.params);
-        let thread = thread
-            .spawn_scoped(threads, main)
-            .map_err(|error| Unwind::Broken(format!("no thread to evaluate on: {error}")))?;
-        thread.join().unwrap_or_else(|_| Err(Unwind::Broken("a bug in Piton: evaluating panicked".into())))
-    });
+    let result = planner.evaluate();
     if planner.planning.cancel.fired() {
         return Err(NoPlan::Cancelled);
     }
@@ -151,7 +139,8 @@ struct Planner {
     tracks: Mutex<HashMap<Path, Track>>,
     /// Environment variables, read once a plan as they are read once a run.
     variables: Mutex<HashMap<Path, Stored<Outcome>>>,
-    looks: AtomicU32,
+    /// Of the whole plan, child runs and all: no two share an attempt's directory.
+    looks: Arc<AtomicU32>,
     threads: AtomicUsize,
 }
 
@@ -175,6 +164,23 @@ fn unknown_result(scope: &Scope) -> Value {
 }
 
 impl Planner {
+    fn new(planning: Planning, looks: Arc<AtomicU32>) -> Self {
+        let threads = AtomicUsize::new(0);
+        Self { planning, tracks: Mutex::default(), variables: Mutex::default(), looks, threads }
+    }
+
+    /// Evaluates `main` on a thread with room for it.
+    fn evaluate(&self) -> Result<Value, Unwind> {
+        std::thread::scope(|threads| {
+            let thread = std::thread::Builder::new().name("plan".into()).stack_size(EVALUATION_STACK_BYTES);
+            let main = || self.planning.program.main(self, &self.planning.params);
+            let thread = thread
+                .spawn_scoped(threads, main)
+                .map_err(|error| Unwind::Broken(format!("no thread to evaluate on: {error}")))?;
+            thread.join().unwrap_or_else(|_| Err(Unwind::Broken("a bug in Piton: evaluating panicked".into())))
+        })
+    }
+
     fn track<R>(&self, scope: &Scope, change: impl FnOnce(&mut Track) -> R) -> R {
         change(lock(&self.tracks).entry(track_of(scope)).or_default())
     }

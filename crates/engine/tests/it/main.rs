@@ -7,6 +7,7 @@
 
 mod aside;
 mod campaign;
+mod children;
 mod commits;
 mod crashes;
 mod guards;

@@ -18,6 +18,7 @@ mod guards;
 mod locks;
 mod people;
 mod reads;
+mod run;
 mod scopes;
 mod step;
 mod time;
@@ -26,6 +27,7 @@ mod time;
 pub(crate) mod guarded;
 
 pub(crate) use args::a_kind;
+pub(crate) use run::stem;
 use starlark::environment::{FrozenModule, Globals, GlobalsBuilder, LibraryExtension};
 use starlark::values::FreezeResult;
 pub(crate) use step::{LIVE_HELP, LIVE_WRITE};
@@ -54,6 +56,7 @@ pub(crate) fn globals() -> Globals {
         people::globals,
         quoting::globals,
         reads::globals,
+        run::globals,
         scopes::globals,
         step::globals,
         time::globals,

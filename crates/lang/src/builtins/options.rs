@@ -15,7 +15,6 @@ use starlark::starlark_module;
 use starlark::values::dict::DictRef;
 use starlark::values::none::NoneOr;
 use starlark::values::tuple::UnpackTuple;
-use starlark::values::typing::StarlarkNever;
 use starlark::values::{Value, ValueLike};
 
 /// Attempts after the first. More is a `poll`.
@@ -111,14 +110,5 @@ pub(crate) fn globals(builder: &mut GlobalsBuilder) {
             callable.kwargs.push((name, value));
         }
         Ok(Partial(callable))
-    }
-
-    /// Comes with the next version.
-    fn run<'v>(
-        #[starlark(args)] args: UnpackTuple<Value<'v>>,
-        #[starlark(kwargs)] kwargs: DictRef<'v>,
-    ) -> starlark::Result<StarlarkNever> {
-        let _ = (args, kwargs);
-        Err(not_yet("run()").raise())
     }
 }

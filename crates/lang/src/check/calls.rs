@@ -6,8 +6,10 @@ use super::{Call, File, expressions, literal};
 use crate::builtins::{LIVE_HELP, LIVE_WRITE};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::registry::Registry;
+use piton_core::Value;
+use starlark::codemap::FileSpan;
 use starlark::syntax::AstModule;
-use starlark::syntax::ast::{Argument, AssignOp, AstExpr, AstStmt, Expr, Parameter, Stmt};
+use starlark::syntax::ast::{Argument, AssignOp, AstExpr, AstLiteral, AstStmt, Expr, Parameter, Stmt};
 use std::collections::HashSet;
 
 pub(super) fn check<'a>(file: &File<'a>, registry: &Registry, found: &mut Diagnostics) {
@@ -16,12 +18,7 @@ pub(super) fn check<'a>(file: &File<'a>, registry: &Registry, found: &mut Diagno
         match call.name {
             "guard" => guard(file, &call, found),
             "step" => live(file, &call, found),
-            "run" => {
-                let what = format!("{}() is not yet in this version", call.name);
-                found.push(
-                    Diagnostic::error(what).at(&file.span(call.expr.span)).help("the language page lists what is"),
-                );
-            }
+            "run" => run(file, &call, found),
             "each" => lambda(file, call.positional(2), "each", found),
             "parallel" => {
                 if let Some(Expr::Dict(branches)) = call.positional(1).map(|expr| &expr.node) {
@@ -78,6 +75,67 @@ fn live<'a>(file: &File<'a>, call: &Call<'a>, found: &mut Diagnostics) {
     if let Some(action_name) = writes(file, action).or_else(transaction) {
         let what = LIVE_WRITE.replace("{}", action_name);
         found.push(Diagnostic::error(what).at(&file.span(action.span)).help(LIVE_HELP));
+    }
+}
+
+/// The file to run is written out: what may run is in the snapshot that a run is started with.
+fn run<'a>(file: &File<'a>, call: &Call<'a>, found: &mut Diagnostics) {
+    let Some(runbook) = call.positional(1).or_else(|| call.positional(0)) else { return };
+    if literal(runbook).is_none() {
+        found.push(
+            Diagnostic::error("run() needs the path of its runbook written out")
+                .at(&file.span(runbook.span))
+                .help("a run's sources are fixed when it starts: run(\"Move\", \"move.star\", ...), one call for each runbook"),
+        );
+    }
+}
+
+/// A call of `run` whose runbook is written out.
+pub(crate) struct ChildCall {
+    pub(crate) file: String,
+    /// Of the path.
+    pub(crate) at: FileSpan,
+    pub(crate) call: FileSpan,
+    /// Parameters, with their values where these are written out.
+    pub(crate) given: Vec<(String, Option<Value>, FileSpan)>,
+    /// More may be given than can be seen.
+    pub(crate) is_open: bool,
+}
+
+pub(crate) fn child_calls(ast: &AstModule) -> Vec<ChildCall> {
+    let file = File::new(ast);
+    let mut calls = Vec::new();
+    expressions(ast.statement(), &mut |expr| {
+        let Some(call) = file.builtin_call(expr).filter(|call| call.name == "run") else { return };
+        let runbook = call.positional(1).or_else(|| call.positional(0));
+        let Some((runbook, path)) = runbook.and_then(|expr| Some((expr, literal(expr)?))) else { return };
+        let given = call.args.iter().filter_map(|arg| match &arg.node {
+            Argument::Named(name, value) => Some((name.node.clone(), written_out(value), file.span(arg.span))),
+            _ => None,
+        });
+        calls.push(ChildCall {
+            file: path.to_owned(),
+            at: file.span(runbook.span),
+            call: file.span(call.expr.span),
+            given: given.collect(),
+            is_open: call.is_open(),
+        });
+    });
+    calls
+}
+
+/// A text, a number or a truth value as it is written.
+fn written_out(expr: &AstExpr) -> Option<Value> {
+    match &expr.node {
+        Expr::Literal(AstLiteral::String(text)) => Some(Value::str(&text.node)),
+        Expr::Literal(AstLiteral::Int(number)) => number.node.to_string().parse().ok().map(Value::Int),
+        Expr::Literal(AstLiteral::Float(number)) => Some(Value::Float(number.node)),
+        Expr::Identifier(name) => match name.node.ident.as_str() {
+            "True" => Some(Value::Bool(true)),
+            "False" => Some(Value::Bool(false)),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

@@ -18,7 +18,7 @@ use starlark::syntax::ast::{AssignTarget, AstExpr, AstStmt, Expr, Stmt};
 use starlark::typing::{AstModuleTypecheck, Interface};
 use std::collections::{HashMap, HashSet};
 
-pub(crate) use calls::scripts;
+pub(crate) use calls::{ChildCall, child_calls, scripts};
 pub(crate) use keywords::Signatures;
 
 /// Checks one file; `loads` has the types of what it loads, by the path it asks for.

@@ -3,13 +3,13 @@
 //! A function's body is (part of) one scope. Ways that exclude each other (`if`/`else`, an early `return`) may use a
 //! name each; what a loop repeats is found when it runs.
 
-use super::{File, literal};
+use super::{Call, File, literal};
 use crate::diagnostic::{Diagnostic, Diagnostics, site_of};
 use starlark::codemap::Span;
 use starlark::syntax::ast::{AstExpr, AstStmt, Expr, Stmt};
 use std::collections::HashMap;
 
-const NAMED: [&str; 16] = [
+const NAMED: [&str; 17] = [
     "step",
     "expect",
     "phase",
@@ -26,6 +26,7 @@ const NAMED: [&str; 16] = [
     "poll",
     "now",
     "new_id",
+    "run",
 ];
 
 pub(super) fn check<'a>(file: &File<'a>, found: &mut Diagnostics) {
@@ -40,6 +41,13 @@ fn defs<'a>(file: &File<'a>, stmt: &'a AstStmt, found: &mut Diagnostics) {
         return def.body.visit_stmt(|inner| defs(file, inner, found));
     }
     stmt.visit_stmt(|inner| defs(file, inner, found));
+}
+
+/// The name as it is written out; that of a child run is its file's where it has none of its own.
+fn name_of<'a>(call: &Call<'a>) -> Option<&'a str> {
+    let first = literal(call.positional(0)?)?;
+    let is_file = call.name == "run" && call.positional(1).is_none();
+    Some(if is_file { crate::builtins::stem(first) } else { first })
 }
 
 struct Body<'f, 'a> {
@@ -121,7 +129,7 @@ impl<'a> Body<'_, 'a> {
         }
         expr.node.visit_expr(|inner| self.expr(inner));
         let call = self.file.builtin_call(expr).filter(|call| NAMED.contains(&call.name));
-        let Some(name) = call.and_then(|call| literal(call.positional(0)?)) else { return };
+        let Some(name) = call.and_then(|call| name_of(&call)) else { return };
         match self.names.get(name) {
             Some(first) => {
                 let first = site_of(&self.file.span(*first));

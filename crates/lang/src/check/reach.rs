@@ -52,7 +52,7 @@ fn named(expr: &AstExpr) -> Vec<&str> {
 }
 
 enum Forbidden {
-    /// `approve`, `ask`, `manual`, `lock` inside a window: what waits.
+    /// `approve`, `ask`, `manual`, `lock`, `run` inside a window: what waits.
     Person,
     /// `commit_point` inside a branch.
     CommitPoint,
@@ -95,6 +95,11 @@ impl<'a> Inside<'_, 'a> {
                 Diagnostic::error("a lock cannot be inside a window: a window waits for nobody")
                     .label(format!("called from the window at {from}"))
                     .help("take the lock around the window")
+            }
+            (Forbidden::Person, "run") => {
+                Diagnostic::error("run() cannot be inside a window: a window waits for nobody")
+                    .label(format!("called from the window at {from}"))
+                    .help("run it before the window opens, or after it closes")
             }
             (Forbidden::CommitPoint, "commit_point") => {
                 Diagnostic::error("a commit point cannot be inside a branch of each() or parallel()")

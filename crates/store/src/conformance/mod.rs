@@ -88,7 +88,8 @@ fn decision() -> Decision {
 }
 
 fn new_run(id: &RunId, created_at_us: i64) -> NewRun {
-    NewRun { id: id.clone(), title: format!("title of {id} 'ü'\n"), created_at_us, by: actor(), sources: Vec::new() }
+    let title = format!("title of {id} 'ü'\n");
+    NewRun { id: id.clone(), title, created_at_us, by: actor(), parent: None, rehearsal: None, sources: Vec::new() }
 }
 
 fn create(store: &dyn Store, number: u64) -> RunId {

@@ -2,7 +2,7 @@
 
 use super::{World, actor, lease, new_run, record, start};
 use piton_core::RunId;
-use piton_core::ports::{Store, StoreErrorKind};
+use piton_core::ports::{NewRun, Store, StoreErrorKind};
 
 fn create(store: &dyn Store, id: &str, created_at_us: i64) {
     store.create_run(&new_run(&RunId::parse(id).unwrap(), created_at_us)).unwrap();
@@ -30,6 +30,12 @@ pub(super) fn finds(world: &dyn World) {
     ] {
         assert_eq!(store.find(name).unwrap().id.as_str(), id, "{name}");
     }
+    // A child run is nobody's last: who asks for it means the run they started.
+    let (child, parent) = (RunId::parse("c0aaaaaaaa").unwrap(), RunId::parse("k9aaaaaaaa").unwrap());
+    store.create_run(&NewRun { parent: Some(parent.clone()), ..new_run(&child, 40) }).unwrap();
+    assert_eq!(store.find("@last").unwrap().id, parent);
+    assert_eq!(store.find("c0").unwrap().parent, Some(parent));
+    assert_eq!(store.find("k9").unwrap().parent, None);
     let ambiguous = refusal(&*store, "k7");
     assert!(ambiguous.contains("k7m2000000") && ambiguous.contains("k7m2zzzzzz"), "{ambiguous}");
     for unknown in ["", "x", "k7m2000000x", "%", "_", "k*", "'", "@first", "é"] {

@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001_journal.sql"),
     include_str!("../../migrations/0002_locks.sql"),
     include_str!("../../migrations/0003_parked.sql"),
+    include_str!("../../migrations/0004_children.sql"),
 ];
 
 /// Where a database stands.

@@ -17,11 +17,9 @@ const SHOWN: usize = 8;
 /// Status of a run to which no engine has appended yet.
 const NEW: &str = "new";
 
-/// A run with the hour of its last record, which is its head's, found by its key in one look-up a run; and whether it is a
-/// rehearsal, which its first record says: that is parsed only where the word stands in it.
-const SUMMARY: &str = "SELECT r.id, r.title, r.created_us, r.status, r.actor, r.holder, h.key, h.wall_us, \
-    (SELECT json_extract(f.body, '$.run_started.rehearsal') FROM records f \
-    WHERE f.key = (r.number << 32 | 1) AND instr(f.body, '\"rehearsal\"') > 0) FROM runs r \
+/// A run with the hour of its last record, which is its head's. `head` is found by its key, in one look-up a run.
+const SUMMARY: &str = "SELECT r.id, r.title, r.created_us, r.status, r.actor, r.holder, h.key, h.wall_us, r.parent, \
+    r.rehearsal FROM runs r \
     LEFT JOIN records h ON h.key = (SELECT key FROM records \
     WHERE key > r.number << 32 AND key < (r.number + 1) << 32 ORDER BY key DESC LIMIT 1)";
 
@@ -34,8 +32,18 @@ pub(crate) fn create(connection: &Connection, run: &NewRun) -> Result<(), Fault>
         return Err(refused(Unavailable, format!("there is a run {} already", run.id)).into());
     }
     connection
-        .prepare_cached("INSERT INTO runs (id, title, created_us, actor, status) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![run.id.as_str(), run.title, run.created_at_us, to_json(&run.by)?, NEW])?;
+        .prepare_cached(
+            "INSERT INTO runs (id, title, created_us, actor, status, parent, rehearsal) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute(params![
+            run.id.as_str(),
+            run.title,
+            run.created_at_us,
+            to_json(&run.by)?,
+            NEW,
+            run.parent.as_ref().map(RunId::as_str),
+                run.rehearsal.map(|how| how.to_string())
+        ])?;
     snapshot::insert(connection, connection.last_insert_rowid(), &run.sources)
 }
 
@@ -64,7 +72,7 @@ pub(crate) fn list_of(
 pub(crate) fn find(connection: &Connection, name: &str) -> Result<RunSummary, Fault> {
     if name == "@last" {
         return connection
-            .prepare_cached(&format!("{SUMMARY} ORDER BY r.number DESC LIMIT 1"))?
+            .prepare_cached(&format!("{SUMMARY} WHERE r.parent IS NULL ORDER BY r.number DESC LIMIT 1"))?
             .query_row([], summary)
             .optional()?
             .ok_or_else(|| refused(Unknown, "there is no run yet; `piton run FILE` starts one").into());
@@ -105,20 +113,21 @@ pub(crate) fn id(row: &Row<'_>, index: usize) -> rusqlite::Result<RunId> {
 }
 
 fn summary(row: &Row<'_>) -> rusqlite::Result<RunSummary> {
-    let id = id(row, 0)?;
     let created_at_us = row.get(2)?;
     let holder: Option<EngineId> = if row.get_ref(5)?.as_str_or_null()?.is_some() { Some(json(row, 5)?) } else { None };
     let head: Option<i64> = row.get(6)?;
+    let parent = if row.get_ref(8)?.as_str_or_null()?.is_some() { Some(id(row, 8)?) } else { None };
     Ok(RunSummary {
-        id,
+        id: id(row, 0)?,
         title: row.get(1)?,
         created_at_us,
         updated_at_us: row.get::<_, Option<i64>>(7)?.unwrap_or(created_at_us),
         status: row.get(3)?,
         by: json::<Actor>(row, 4)?,
+        parent,
         head_seq: head.map_or(0, seq_of),
         held_by: holder,
-        rehearsal: row.get_ref(8)?.as_str_or_null()?.and_then(|how| serde_json::from_value(how.into()).ok()),
+        rehearsal: row.get_ref(9)?.as_str_or_null()?.and_then(|how| serde_json::from_value(how.into()).ok()),
     })
 }
 

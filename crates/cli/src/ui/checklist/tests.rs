@@ -33,6 +33,7 @@ impl Told {
             piton: "1".into(),
             plan: None,
             rehearsal: None,
+            parent: None,
         };
         Self(Story::default()).and(Event::RunStarted(Box::new(started)))
     }

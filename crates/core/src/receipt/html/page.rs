@@ -100,6 +100,11 @@ fn summary(page: &mut Markup, told: &Predicate) {
         write(page);
         page.raw("</dd></div>\n");
     };
+    if let Some(parent) = &run.parent {
+        fact("Part of", &|page| {
+            page.raw("run ").code(parent.run.as_str()).raw(", its step ").code(parent.path.as_str());
+        });
+    }
     fact("Started by", &|page| {
         page.code(&told.started_by.to_string());
     });

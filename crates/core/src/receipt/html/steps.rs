@@ -2,7 +2,7 @@
 //!
 //! Owns the groups, and which of them are unfolded on the screen; on paper all are.
 
-use super::super::markdown::how;
+use super::super::markdown::{child_end, how};
 use super::super::statement::*;
 use super::super::time::{Instant, human};
 use super::markup::Markup;
@@ -132,6 +132,9 @@ impl Groups<'_> {
         if let Some(evidence) = &step.evidence {
             page.raw("<p class=\"saw\"><i>ensures</i> ").code(&evidence.check).raw(" <i>saw</i> ");
             page.code(&evidence.saw).raw("</p>");
+        }
+        for child in step.attempts.iter().filter_map(|attempt| attempt.child.as_ref()) {
+            page.raw("<p><i>child run</i> ").code(child.run.as_str()).raw(" ").code(&child_end(child)).raw("</p>");
         }
         for attempt in &step.attempts {
             let Some(failure) = &attempt.failure else { continue };

@@ -1,6 +1,7 @@
 //! The receipt, tested: what it tells, what verification notices, what it survives.
 
 mod beside;
+mod children;
 mod hostile;
 mod html;
 mod journal_rules;

@@ -86,6 +86,7 @@ fn kind_of(action: &Action) -> Kind {
         Action::WriteFile(write) => Kind::File { path: write.path.clone(), text: Some(write.text.to_string()) },
         Action::RestoreFile { path, backup } => Kind::File { path: path.clone(), text: backup.clone() },
         Action::ReadFile { .. } => panic!("the simulation reads no files"),
+        Action::Run(_) | Action::UndoRun { .. } => panic!("a child run is the engine's, never an executor's"),
     }
 }
 

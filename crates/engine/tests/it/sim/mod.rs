@@ -2,6 +2,7 @@
 //!
 //! Owns the fakes and the way to kill an engine at any moment. Tests read like pages: a runbook, a run, what must be true.
 
+mod children;
 mod clock;
 mod crash;
 mod executor;

@@ -3,6 +3,7 @@
 //! Owns `Ctx`, which reads like the built-ins, and `Book`, a main function with named functions for branches.
 //! Never knows a journal: it only calls `Host`.
 
+use piton_core::action::ChildRun;
 use piton_core::event::Stored;
 use piton_core::guard::{Guard, Limit, OnTrip};
 use piton_core::ports::{Host, Program, Unwind};
@@ -12,7 +13,7 @@ use piton_core::request::{
 };
 use piton_core::scope::{OnOver, Scope, ScopeKind};
 use piton_core::value::{Callable, Definition};
-use piton_core::{Action, Duration, Outcome, Path, Value, outcome::Failure, outcome::FailureKind};
+use piton_core::{Action, Digest, Duration, Outcome, Path, Value, outcome::Failure, outcome::FailureKind};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -225,6 +226,14 @@ impl<'a> Ctx<'a> {
     ) -> Result {
         let (budget, reserve) = (Duration::from_secs(7200), Duration::from_secs(600));
         self.guarded_scope((ScopeKind::Window { budget, reserve, on_over: OnOver::Undo }, name), guards, &mut body)
+    }
+
+    /// A child run of the book with this name.
+    pub(crate) fn run(&'a self, name: &str, file: &str) -> Result<Arc<Outcome>> {
+        let child = ChildRun { file: file.to_owned(), digest: Digest::of_bytes(file.as_bytes()), params: vec![] };
+        let mut call = self.step(name, Action::Run(child));
+        (call.request.kind, call.request.undo) = (StepKind::Run, UndoForm::Inverse);
+        call.go()
     }
 
     pub(crate) fn lock(&self, name: &str, body: impl FnMut(&Ctx<'_>) -> Result) -> Result {

@@ -3,12 +3,14 @@
 //! Owns wiring an engine to the fakes, starting lives one after the other or beside the test, and the checks that every
 //! test ends with: no rule broken, a journal that a receipt's verifier accepts.
 
+use super::children::{Family, SimChildren};
 use super::clock::SimClock;
 use super::executor::SimExecutor;
 use super::ports::{Notebook, SimVault, SimWatchdogs};
 use super::program::Book;
 use super::store::{MemSideLogs, MemStore};
 use super::world::World;
+use piton_core::child::Parent;
 use piton_core::event::{Answer, Attach, FORMAT, Rehearsal, RunStarted, Runbook};
 use piton_core::hold::{Choice, Decision, HoldReason};
 use piton_core::ids::{Actor, EngineId};
@@ -44,6 +46,9 @@ pub(crate) struct Sim {
     person: Option<Person>,
     leave: bool,
     rehearsal: Option<Rehearsal>,
+    /// Of all runs that share the store.
+    pub(crate) family: Arc<Family>,
+    parent: Option<Parent>,
 }
 
 /// An engine that runs beside the test.
@@ -95,6 +100,8 @@ impl Sim {
             person: None,
             leave: true,
             rehearsal: None,
+            family: store.family(),
+            parent: None,
             world,
         }
     }
@@ -113,9 +120,16 @@ impl Sim {
             person: None,
             leave: true,
             rehearsal: None,
+            family: store.family(),
+            parent: None,
             store,
             world,
         }
+    }
+
+    /// A run of the same store that a step of this one starts.
+    pub(crate) fn child(&self, run: RunId, book: Book, parent: Parent) -> Self {
+        Self { run, parent: Some(parent), ..self.another(0, book) }
     }
 
     pub(crate) fn id(&self) -> &RunId {
@@ -163,6 +177,7 @@ impl Sim {
             executor: Arc::new(SimExecutor::new(world, store, clock, life)),
             vault: self.vault.clone(),
             clock: clock.clone(),
+            children: Arc::new(SimChildren { parent: self.clone(), world: world.clone(), life }),
             watchdogs: self.watchdogs.clone(),
             observer: self.notebook.clone(),
         };
@@ -205,6 +220,7 @@ impl Sim {
             piton: "0.0.0".to_owned(),
             plan: None,
             rehearsal: self.rehearsal,
+            parent: self.parent.clone(),
         }
     }
 

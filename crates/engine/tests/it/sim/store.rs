@@ -3,6 +3,7 @@
 //! Owns refusing what a real store refuses (an old lease, a gap, a broken chain), failing on demand, and dying with the
 //! engine: when the world kills a life in the middle of an append, what came before stays and nothing later is stored.
 
+use super::children::Family;
 use super::plant::Plant;
 use super::world::{Who, World};
 use piton_core::event::Event;
@@ -50,6 +51,8 @@ pub(crate) struct MemStore {
     kept: Mutex<Kept>,
     /// Of all runs that share it.
     locks: Arc<Mutex<Locks>>,
+    /// Child runs, which are in the same store.
+    family: Arc<Family>,
 }
 
 pub(crate) struct MemLease {
@@ -102,14 +105,29 @@ fn refused(kind: StoreErrorKind, message: &str) -> StoreError {
 impl MemStore {
     pub(crate) fn new(world: &Arc<World>) -> Arc<Self> {
         let kept = Kept { side_room: 1000, ..Kept::default() };
-        Arc::new(Self { world: world.clone(), kept: Mutex::new(kept), locks: Arc::default() })
+        Arc::new(Self { world: world.clone(), kept: Mutex::new(kept), locks: Arc::default(), family: Arc::default() })
+    }
+
+    pub(crate) fn family(&self) -> Arc<Family> {
+        self.family.clone()
+    }
+
+    /// An engine holds its lease, and lives.
+    pub(crate) fn is_held(&self) -> bool {
+        let kept = self.kept();
+        kept.held && !self.world.is_dead(kept.fence as u32)
+    }
+
+    /// The store of that run, where it is another.
+    fn other(&self, run: &RunId) -> Option<Arc<MemStore>> {
+        self.family.store(run).filter(|other| !std::ptr::eq(&raw const **other, self))
     }
 
     /// A store of another run that shares this one's locks.
     pub(crate) fn beside(&self, world: &Arc<World>) -> Arc<Self> {
         let kept = Kept { side_room: 1000, ..Kept::default() };
-        let locks = self.locks.clone();
-        Arc::new(Self { world: world.clone(), kept: Mutex::new(kept), locks })
+        let (locks, family) = (self.locks.clone(), self.family.clone());
+        Arc::new(Self { world: world.clone(), kept: Mutex::new(kept), locks, family })
     }
 
     pub(crate) fn locks_now(&self) -> Locks {
@@ -199,16 +217,37 @@ impl Store for MemStore {
         Ok(vec![])
     }
 
-    fn find(&self, _: &str) -> Result<RunSummary, StoreError> {
-        Err(refused(StoreErrorKind::Unknown, "the simulation finds no runs"))
+    /// Child runs only.
+    fn find(&self, name: &str) -> Result<RunSummary, StoreError> {
+        let child = RunId::parse(name).and_then(|run| Some((self.family.store(&run)?, run)));
+        let (store, id) = child.ok_or_else(|| refused(StoreErrorKind::Unknown, "there is no such child run"))?;
+        let held = store.is_held().then(|| EngineId { host: "sim".to_owned(), boot_id: String::new(), pid: 1 });
+        let head_seq = store.kept().records.len() as u64;
+        let by = super::run::actor("ada", 1);
+        let (title, status, parent) = (String::new(), String::new(), None);
+        Ok(RunSummary {
+            id,
+            title,
+            created_at_us: 0,
+            updated_at_us: 0,
+            status,
+            by,
+            parent,
+            rehearsal: None,
+            head_seq,
+            held_by: held,
+        })
     }
 
     fn read(
         &self,
-        _: &RunId,
+        run: &RunId,
         after_seq: u64,
         see: &mut dyn FnMut(Sealed) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
+        if let Some(other) = self.other(run) {
+            return other.read(run, after_seq, see);
+        }
         let kept = self.kept();
         let records = kept.plant.as_ref().map_or_else(|| kept.records.clone(), |plant| plant.as_read(&kept.records));
         drop(kept);
@@ -322,7 +361,10 @@ impl Store for MemStore {
         Ok(self.locks_now())
     }
 
-    fn post(&self, _: &RunId, decision: &Decision, message: &InboxMessage, at_us: i64) -> Result<u64, StoreError> {
+    fn post(&self, run: &RunId, decision: &Decision, message: &InboxMessage, at_us: i64) -> Result<u64, StoreError> {
+        if let Some(other) = self.other(run) {
+            return other.post(run, decision, message, at_us);
+        }
         let mut kept = self.kept();
         let id = kept.inbox.len() as u64 + 1;
         kept.inbox.push(InboxEntry { id, at_us, decision: decision.clone(), message: message.clone() });

@@ -53,7 +53,9 @@ impl Database for MySql {
     fn end(&self, handle: &Handle) -> Result<(), String> {
         match handle {
             Handle::Session { lock, since, .. } => self.runtime.block_on(self.end_session(lock, since.as_deref())),
-            Handle::Engine | Handle::Supervisor { .. } => Err("its journal names no session".to_owned()),
+            Handle::Engine | Handle::Supervisor { .. } | Handle::Run { .. } => {
+                Err("its journal names no session".to_owned())
+            }
         }
     }
 

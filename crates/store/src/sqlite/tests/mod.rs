@@ -73,7 +73,15 @@ fn one_run(store: &SqliteStore) -> Box<dyn Lease> {
     getrandom::fill(&mut bits).unwrap();
     let by = Actor { name: "test".to_owned(), uid: 1, host: "here".to_owned() };
     let id = RunId::from_random(u64::from_ne_bytes(bits));
-    let run = NewRun { id: id.clone(), title: "a test".to_owned(), created_at_us: 1, by, sources: Vec::new() };
+    let run = NewRun {
+        id: id.clone(),
+        title: "a test".to_owned(),
+        created_at_us: 1,
+        by,
+        parent: None,
+        rehearsal: None,
+        sources: Vec::new(),
+    };
     store.create_run(&run).unwrap();
     one_lease(store, &id)
 }

@@ -23,7 +23,15 @@ impl Place {
     fn run(&self, number: u64) -> RunId {
         let by = Actor { name: "test".to_owned(), uid: 1, host: "here".to_owned() };
         let id = RunId::from_random(number << 40);
-        let new = NewRun { id: id.clone(), title: "a test".to_owned(), created_at_us: 1, by, sources: Vec::new() };
+        let new = NewRun {
+            id: id.clone(),
+            title: "a test".to_owned(),
+            created_at_us: 1,
+            by,
+            parent: None,
+            rehearsal: None,
+            sources: Vec::new(),
+        };
         self.store.create_run(&new).unwrap();
         id
     }
