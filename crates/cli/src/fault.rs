@@ -5,7 +5,6 @@
 use piton_core::record::Sealed;
 use piton_engine::Fault;
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,19 +17,13 @@ pub(crate) const STOP_AFTER: &str = "PITON_STOP_AFTER";
 /// having added it. An engine that is resumed until it ends has died after every event there is; so has every watchdog.
 pub(crate) const CRASH_ONCE_AT_EACH: &str = "PITON_CRASH_ONCE_AT_EACH";
 
-/// Of the places of `PITON_CRASH_ONCE_AT_EACH`, die at one in so many, always the same ones.
-pub(crate) const CRASH_ONE_IN: &str = "PITON_CRASH_ONE_IN";
-
 /// What the environment asks for.
 pub(crate) fn asked() -> Option<Fault> {
     let number = |variable: &str| std::env::var(variable).ok()?.parse().ok();
     let after = |strike: fn(), after: u64| Fault { due: Arc::new(move |nth, _| nth == after), strike };
-    None.or_else(|| Some(after(die, number(CRASH_AFTER)?))).or_else(|| Some(after(stop, number(STOP_AFTER)?))).or_else(
-        || {
-            let one_in = number(CRASH_ONE_IN).unwrap_or(1).max(1);
-            Some(at_each(PathBuf::from(std::env::var_os(CRASH_ONCE_AT_EACH)?), one_in))
-        },
-    )
+    None.or_else(|| Some(after(die, number(CRASH_AFTER)?)))
+        .or_else(|| Some(after(stop, number(STOP_AFTER)?)))
+        .or_else(|| Some(at_each(PathBuf::from(std::env::var_os(CRASH_ONCE_AT_EACH)?))))
 }
 
 fn die() {
@@ -42,22 +35,16 @@ fn stop() {
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
 }
 
-fn at_each(file: PathBuf, one_in: u64) -> Fault {
+fn at_each(file: PathBuf) -> Fault {
     let known = std::fs::read_to_string(&file).unwrap_or_default();
     let known = Mutex::new(known.lines().map(str::to_owned).collect::<HashSet<_>>());
     let due = move |_, record: &Sealed| {
-        let Some(place) = place(&record.body).filter(|place| is_one_of(place, one_in)) else { return false };
+        let Some(place) = place(&record.body) else { return false };
         let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
         // Where the place cannot be listed it does not strike, or it would for ever.
         known.insert(place.clone()) && list(&file, &place).is_ok()
     };
     Fault { due: Arc::new(due), strike: die }
-}
-
-fn is_one_of(place: &str, one_in: u64) -> bool {
-    let mut hasher = DefaultHasher::new();
-    place.hash(&mut hasher);
-    hasher.finish().is_multiple_of(one_in)
 }
 
 fn list(file: &Path, place: &str) -> std::io::Result<()> {
@@ -84,12 +71,5 @@ mod tests {
         assert_eq!(named(r#"{"undo_began":{"scope":""}}"#), "undo_began ");
         assert_eq!(named(r#"{"engine_attached":{"engine":{"pid":1}}}"#), "engine_attached ");
         assert_eq!(place("[]"), None);
-    }
-
-    #[test]
-    fn one_place_in_so_many_is_struck() {
-        let struck = |one_in| (0..1000).filter(|n| is_one_of(&format!("step_succeeded copy/{n}"), one_in)).count();
-        assert_eq!(struck(1), 1000);
-        assert!((400..600).contains(&struck(2)), "{}", struck(2));
     }
 }

@@ -140,10 +140,6 @@ impl<'a> Piton<'a> {
     /// having listed it.
     pub(super) fn die_once_at_each_place(&mut self, listed_in: &Path) {
         self.environment.push(("PITON_CRASH_ONCE_AT_EACH", listed_in.display().to_string()));
-        if self.demo.few_tables {
-            // CI's share; the whole campaign dies at each.
-            self.environment.push(("PITON_CRASH_ONE_IN", "2".to_owned()));
-        }
         // More than a hundred engines die inside the window, each after a start of its own.
         self.arguments.extend(["--pause-budget".to_owned(), "1h".to_owned()]);
     }
