@@ -48,6 +48,12 @@ pub enum Event {
     AttemptFailed(Box<AttemptFailed>),
     StepSucceeded(Box<StepSucceeded>),
     StepHeld(StepHeld),
+    /// It had begun and has no end, or was done, and the edited runbook does not come to it: nothing of it is alive, and
+    /// a person keeps what it may have done.
+    StepDropped {
+        path: Path,
+        generation: u32,
+    },
     /// A person's decision about a held step.
     Decided(Decided),
 
@@ -169,6 +175,9 @@ pub struct RunEdited {
     /// Done, and no longer visited: kept, or taken back already.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub orphaned: Vec<Path>,
+    /// Begun and not ended, and no longer visited: each is ended and dropped before anything else runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<Path>,
     /// New, before what is done already.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inserted: Vec<Path>,

@@ -40,6 +40,10 @@ pub enum HoldReason {
     Inserted {
         why: String,
     },
+    /// The edited runbook has come to its end without it, and it may have changed something.
+    Orphaned {
+        why: String,
+    },
     /// A secret's value is another than when the run first used it.
     Rotated {
         secret: String,
@@ -100,6 +104,7 @@ impl HoldReason {
             Self::Unknown { .. } => &["--done", "--not-done", "--retry"],
             Self::Unprovable { .. } => &["--retry", "--done", "--not-done"],
             Self::Changed { .. } | Self::Doubted { .. } => &["--keep", "--redo"],
+            Self::Orphaned { .. } => &["--keep"],
             Self::Inserted { .. } => &["--waive", "--retry", "--edited"],
             Self::Rotated { .. } | Self::WentBack { .. } | Self::UndoFailed { .. } => &["--retry"],
             Self::Program { .. } => &["--edited", "--retry"],
@@ -120,6 +125,7 @@ impl fmt::Display for HoldReason {
                 write!(f, "it is done, but its new postcondition does not hold: {check} gave {saw}")
             }
             Self::Inserted { why } => write!(f, "it is new, {why}"),
+            Self::Orphaned { why } => write!(f, "the edited runbook has it no more: {why}"),
             Self::Rotated { secret, .. } => {
                 write!(
                     f,
@@ -161,7 +167,7 @@ pub enum Choice {
     NotDone,
     /// Go past it, whatever became of it.
     Waive,
-    /// Keep what was done although the action changed.
+    /// Keep what was done although the action changed, or the runbook has the step no more.
     Keep,
     /// Undo what was done and do it anew.
     Redo,

@@ -94,6 +94,9 @@ impl Shared {
         request: &BranchesRequest,
     ) -> Result<Vec<Value>, Unwind> {
         let total = request.branches.len();
+        if self.journal.with(|state| state.scopes.get(&scope.path).is_some_and(|scope| scope.settled.is_some())) {
+            self.end_beside(&scope.path)?;
+        }
         self.enter(scope, Some(total as u64));
         let work = Work {
             scope,
@@ -280,6 +283,7 @@ impl Shared {
             None => {
                 self.ends_well(scope)?;
                 self.settle_branches(scope, request.on_failure, failures);
+                self.end_beside(&scope.path)?;
                 Ok(values)
             }
         }

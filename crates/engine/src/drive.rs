@@ -200,6 +200,9 @@ impl Engine {
 
     /// The program has come to its end. `None`: the run is to be taken back or aborted all the same.
     fn succeeded(&self, value: Value) -> Result<Option<End>, Unwind> {
+        if self.shared.journal.with(|state| state.abort.is_none() && state.undoing.is_none()) {
+            self.shared.leave_nothing_behind()?;
+        }
         let stored = Some(Stored::seal(&value));
         let end = self.shared.journal.transact(|state| {
             if state.abort.is_some() || state.undoing.is_some() {
@@ -244,6 +247,9 @@ impl Engine {
         }
         if let Some(taken) = shared.journal.with(|state| state.taken_back.clone()) {
             return self.taken_back(&taken).map(Some);
+        }
+        if !shared.drop_what_the_edit_drops()? {
+            return Ok(Some(End::Held));
         }
         if shared.journal.with(|state| rehearsal_is_over(state) && !state.is_held() && state.abort.is_none()) {
             return self.rehearsed().map(Some);

@@ -17,6 +17,7 @@ impl Host for Shared {
         request: &StepRequest,
         callbacks: &mut dyn Callbacks,
     ) -> Result<Stored<Outcome>, Unwind> {
+        self.visit(&request.path);
         self.perform_step(scope, request, callbacks)
     }
 
@@ -26,10 +27,12 @@ impl Host for Shared {
         request: &PollRequest,
         callbacks: &mut dyn Callbacks,
     ) -> Result<Stored<Outcome>, Unwind> {
+        self.visit(&request.path);
         self.run_poll(scope, request, callbacks)
     }
 
     fn wait(&self, scope: &Arc<Scope>, request: &WaitRequest) -> Result<(), Unwind> {
+        self.visit(&request.path);
         self.run_wait(scope, request)
     }
 
@@ -39,6 +42,7 @@ impl Host for Shared {
         request: &PersonRequest,
         callbacks: &mut dyn Callbacks,
     ) -> Result<Stored<Outcome>, Unwind> {
+        self.visit(&request.path);
         self.run_person(scope, request, callbacks)
     }
 

@@ -13,6 +13,7 @@ use piton_core::hold::{Choice, Decision, HoldReason};
 use piton_core::ids::Actor;
 use piton_core::ports::{Cancel, InboxEntry, InboxMessage};
 use piton_core::state::{Phase, Step};
+use piton_core::undo::{Begins, begins};
 use std::time::Duration;
 
 /// The inbox is looked at this often.
@@ -151,7 +152,7 @@ fn events_of(state: &RunState, entry: &InboxEntry) -> Result<Vec<Event>, String>
         InboxMessage::Pause => Ok(vec![Event::RunHeld { reason: HoldReason::Paused { by: decision.by.name.clone() } }]),
         InboxMessage::Abort => Ok(vec![Event::AbortAsked { by: decision.by.clone(), why: decision.why.clone() }]),
         InboxMessage::Undo { scope } => {
-            if state.undoing.is_some() {
+            if begins(state, scope) != Begins::Now {
                 return Err("it is taking back already".to_owned());
             }
             if state.open_window().is_some_and(|window| window.committed) {

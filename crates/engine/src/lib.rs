@@ -10,6 +10,7 @@ mod attempt;
 mod bound;
 mod checks;
 mod drive;
+mod dropped;
 mod host;
 mod recover;
 mod step;

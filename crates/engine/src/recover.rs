@@ -27,6 +27,8 @@ impl Shared {
         if let Handle::Run { run } = &started.handle {
             return self.follow_child(about, started, run);
         }
+        // What it gave is what was intended then, whatever an edit has made of the step since.
+        let about = About { fingerprint: started.fingerprint, ..about };
         // Its output is masked and its database reached with these.
         match self.admit_secrets(&started.action) {
             Ok(()) => {}

@@ -9,6 +9,7 @@ use piton_core::outcome::Failure;
 use piton_core::ports::Unwind;
 use piton_core::scope::Scope;
 use piton_core::{Path, Value};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 impl Shared {
@@ -33,6 +34,7 @@ impl Shared {
         if let Some(settled) = self.journal.with(|state| state.scopes.get(&scope.path).and_then(|s| s.settled.clone()))
         {
             self.journal.depend_on_all();
+            self.end_beside(&scope.path)?;
             return match (settled.failures.first(), &settled.value) {
                 (Some((_, failure)), _) => Ok(passed(Err(failure))),
                 (None, Some(value)) => Ok(passed(Ok(open_value(value)?))),
@@ -56,7 +58,24 @@ impl Shared {
             Err(other) => return Err(other),
         };
         self.journal.append([Event::ScopeSettled(settled)]);
+        self.end_beside(&scope.path)?;
         Ok(result)
+    }
+
+    /// A child run that waits beside a failure that was caught is ended: its step is waited for by nobody any more. After
+    /// the scope is settled, so that a crash between the two cannot take its end for the failure.
+    pub(crate) fn end_beside(&self, scope: &Path) -> Result<(), Unwind> {
+        let open: HashSet<Path> = self.journal.with(|state| {
+            let open = |path: &&Path| state.steps.get(*path).is_some_and(|step| step.open.is_some());
+            let paths = state.children.range(scope.clone()..).map(|(path, _)| path);
+            // "A b" stands between "A" and "A/b".
+            let paths = paths.take_while(|path| path.as_str().starts_with(scope.as_str()));
+            paths.filter(|path| path.is_within(scope)).filter(open).cloned().collect()
+        });
+        if open.is_empty() || self.end_open(|path| open.contains(path), "ended: a failure beside it was caught")? {
+            return Ok(());
+        }
+        Err(Unwind::Held)
     }
 
     /// Journals that a scope is entered, once.

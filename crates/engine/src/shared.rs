@@ -83,6 +83,10 @@ pub(crate) struct Shared {
     pub(crate) unreachable: Mutex<Option<Broken>>,
     /// Commit points that this evaluation has come to.
     pub(crate) commit_points_seen: Mutex<HashSet<Path>>,
+    /// An edit has replaced the program since the run started.
+    pub(crate) edited: bool,
+    /// Steps that this engine's evaluations have come to, where that can be fewer than the journal knows.
+    pub(crate) visited: Mutex<HashSet<Path>>,
     /// Scopes in which a branch failed and which are waiting for the others to end.
     pub(crate) failing: Mutex<Vec<Path>>,
     pub(crate) watches: Arc<crate::guards::Watches>,
@@ -169,6 +173,7 @@ impl Shared {
         options: Options,
     ) -> Self {
         // The fence grows with every life, so the numbers of two lives do not meet before a million looks.
+        let edited = journal.with(|state| state.edited.is_some());
         let looks = AtomicU32::new((journal.fence() as u32).wrapping_shl(20));
         Self {
             run,
@@ -184,6 +189,8 @@ impl Shared {
             looks,
             branch_threads: AtomicUsize::new(0),
             commit_points_seen: Mutex::default(),
+            edited,
+            visited: Mutex::default(),
             answered: AtomicU64::new(0),
             window: Mutex::new(None),
             unreachable: Mutex::new(None),

@@ -40,6 +40,13 @@ impl Mode {
         }
     }
 
+    /// Nothing wider has taken its place. A window has its turn before what is around it.
+    fn is_going_on(&self, state: &RunState, scope: &Path) -> bool {
+        let going_on = state.undoing.as_ref();
+        matches!(self, Self::Window { .. })
+            || going_on.is_some_and(|going_on| going_on.scope == *scope && going_on.reason == self.reason())
+    }
+
     fn reason(&self) -> UndoReason {
         match self {
             Self::Asked(decision) => UndoReason::Asked { decision: decision.clone() },
@@ -68,14 +75,28 @@ impl Shared {
         self.journal.flush()?;
         let in_window = matches!(mode, Mode::Window { .. });
         let mut whole = self.end_interrupted(scope)?;
+        // Nothing is taken back beside an undo that an earlier engine began, in whatever order that was.
+        let running: Vec<Arc<UndoStarted>> = self.journal.with(|state| {
+            let steps = state.steps.iter().filter(|(path, _)| path.is_within(scope));
+            steps.filter_map(|(_, step)| step.undo.running.clone()).collect()
+        });
+        running.iter().for_each(|running| self.end_undo(running));
         for item in self.journal.with(|state| mode.plan(state, scope)).items {
             if !whole && !in_window {
                 break;
             }
-            whole &= self.undo_step(&item)?;
+            match self.undo_step(&item, (scope, mode)) {
+                Ok(undone) => whole &= undone,
+                // A wider taking back has taken its place, and goes on from here.
+                Err(Unwind::Stopping) => return Ok(true),
+                Err(unwind) => return Err(unwind),
+            }
         }
         if whole {
-            self.journal.append([Event::UndoFinished { scope: scope.clone() }]);
+            self.journal.transact(|state| {
+                let finished = Event::UndoFinished { scope: scope.clone() };
+                (mode.is_going_on(state, scope).then_some(finished).into_iter().collect(), ())
+            });
             self.journal.flush()?;
         } else {
             self.changes.notify();
@@ -85,10 +106,17 @@ impl Shared {
 
     /// Proves that no attempt in the scope is alive, ending those that are. False where one cannot be proven.
     pub(crate) fn end_interrupted(&self, scope: &Path) -> Result<bool, Unwind> {
+        self.end_open(|path| path.is_within(scope), "ended, to be taken back")
+    }
+
+    /// The same for the steps at these paths, in the order in which their attempts began; `why` is journaled.
+    pub(crate) fn end_open(&self, which: impl Fn(&Path) -> bool, why: &str) -> Result<bool, Unwind> {
         let interrupted: Vec<Arc<AttemptStarted>> = self.journal.with(|state| {
-            let steps = state.steps.iter().filter(|(path, _)| path.is_within(scope));
             // Held and decided steps too: what a person was asked about may still be alive.
-            steps.filter_map(|(_, step)| step.open.clone()).collect()
+            let open = state.steps.iter().filter(|(path, _)| which(path));
+            let mut open: Vec<_> = open.filter_map(|(_, step)| Some((step.last_seq, step.open.clone()?))).collect();
+            open.sort_by_key(|(last_seq, _)| *last_seq);
+            open.into_iter().map(|(_, started)| started).collect()
         });
         let mut whole = true;
         for started in interrupted {
@@ -101,10 +129,10 @@ impl Shared {
             }
             if let Handle::Run { run } = &started.handle {
                 match self.end_child(run)? {
-                    Ok(never_began) => self.ended(&started, never_began),
-                    Err(why) => {
+                    Ok(never_began) => self.ended(&started, never_began, why),
+                    Err(stuck) => {
                         whole = false;
-                        self.hold_undo(&started, HoldReason::Unprovable { why });
+                        self.hold_undo(&started, HoldReason::Unprovable { why: stuck });
                     }
                 }
                 continue;
@@ -112,24 +140,24 @@ impl Shared {
             let never_began = match self.ports.executor.remains(&started.action, &started.handle, &context) {
                 Remains::Running(running) => {
                     let cancel = Cancel::new();
-                    cancel.fire("the run takes it back");
+                    cancel.fire(why);
                     running.wait(&cancel).is_err_and(|failed| failed.never_began)
                 }
                 Remains::Exited(result) => result.is_err_and(|failed| failed.never_began),
                 Remains::Gone => false,
                 Remains::NeverBegan => true,
-                Remains::Unprovable(why) => {
+                Remains::Unprovable(doubt) => {
                     whole = false;
-                    self.hold_undo(&started, HoldReason::Unprovable { why });
+                    self.hold_undo(&started, HoldReason::Unprovable { why: doubt });
                     continue;
                 }
             };
-            self.ended(&started, never_began);
+            self.ended(&started, never_began, why);
         }
         Ok(whole)
     }
 
-    fn ended(&self, started: &AttemptStarted, never_began: bool) {
+    fn ended(&self, started: &AttemptStarted, never_began: bool, why: &str) {
         self.journal.append([Event::AttemptFailed(Box::new(AttemptFailed {
             path: started.path.clone(),
             generation: started.generation,
@@ -137,7 +165,7 @@ impl Shared {
             fingerprint: started.fingerprint,
             kind: started.kind,
             site: started.site.clone(),
-            failure: Failure::new(FailureKind::Stopped, "ended, to be taken back"),
+            failure: Failure::new(FailureKind::Stopped, why),
             outcome: None,
             retry_at_us: None,
             never_began,
@@ -155,25 +183,20 @@ impl Shared {
     }
 
     /// Takes one step back. False where its undo holds.
-    fn undo_step(&self, item: &UndoItem) -> Result<bool, Unwind> {
-        let (held, running) = self.journal.with(|state| {
-            let step = state.steps.get(&item.path);
+    fn undo_step(&self, item: &UndoItem, whole: (&Path, &Mode)) -> Result<bool, Unwind> {
+        let held = self.journal.with(|state| {
             // What may still be alive is not taken back under its feet.
-            let held = step.is_some_and(|step| step.undo.held.is_some() || step.open.is_some());
-            (held, step.and_then(|step| step.undo.running.clone()))
+            state.steps.get(&item.path).is_some_and(|step| step.undo.held.is_some() || step.open.is_some())
         });
         if held {
             return Ok(false);
-        }
-        if let Some(running) = running {
-            self.end_undo(&running);
         }
         for action in &item.actions {
             // Another value may be another place, and only a person can say that it is the same.
             if let Err(Admission::Hold(reason)) = self.admit_secrets(action) {
                 return self.undo_holds(item, reason);
             }
-            if let Some(failure) = self.perform_undo(item, action)? {
+            if let Some(failure) = self.perform_undo(item, action, whole)? {
                 return self.undo_holds(item, HoldReason::UndoFailed { failure });
             }
         }
@@ -198,12 +221,12 @@ impl Shared {
     }
 
     /// Performs one undo with its attempts. The failure of the last, where all fail.
-    fn perform_undo(&self, item: &UndoItem, action: &Action) -> Result<Option<Failure>, Unwind> {
+    fn perform_undo(&self, item: &UndoItem, action: &Action, whole: (&Path, &Mode)) -> Result<Option<Failure>, Unwind> {
         let mut failure = None;
         for tries in 1..=UNDO_ATTEMPTS {
             let attempt =
                 self.journal.with(|state| state.steps.get(&item.path).map_or(0, |step| step.undo.attempts)) + 1;
-            match self.try_undo(item, action, attempt)? {
+            match self.try_undo(item, (action, attempt), whole)? {
                 Ok(()) => return Ok(None),
                 Err(failed) => {
                     let pause = StdDuration::from_millis(UNDO_BACKOFF_MS << (tries - 1));
@@ -228,19 +251,30 @@ impl Shared {
         Ok(failure)
     }
 
-    fn try_undo(&self, item: &UndoItem, action: &Action, attempt: u32) -> Result<Result<(), ActionFailed>, Unwind> {
+    fn try_undo(
+        &self,
+        item: &UndoItem,
+        (action, attempt): (&Action, u32),
+        (scope, mode): (&Path, &Mode),
+    ) -> Result<Result<(), ActionFailed>, Unwind> {
         if let Err(admission) = self.admit_secrets(action) {
             return Ok(Err(Failure::new(FailureKind::Action, admission.explain()).into()));
         }
         let intend = |handle| {
-            self.journal.append([Event::UndoStarted(Box::new(UndoStarted {
+            let started = UndoStarted {
                 path: item.path.clone(),
                 generation: item.generation,
                 attempt,
                 action: action.clone(),
                 handle,
-            }))]);
-            self.journal.flush()
+            };
+            let begins = self.journal.transact(|state| {
+                let going_on = mode.is_going_on(state, scope);
+                let started = going_on.then(|| Event::UndoStarted(Box::new(started)));
+                (started.into_iter().collect(), going_on)
+            });
+            self.journal.flush()?;
+            if begins { Ok(()) } else { Err(Unwind::Stopping) }
         };
         if let Action::UndoRun { run } = action {
             intend(Handle::Run { run: run.clone() })?;

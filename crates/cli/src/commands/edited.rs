@@ -104,6 +104,7 @@ impl Edit {
             decision: decision.clone(),
             changed: paths(lists.changed),
             orphaned: lists.orphaned.into_iter().map(|one| one.path).collect(),
+            dropped: lists.dropped.into_iter().map(|one| one.path).collect(),
             inserted: paths(lists.inserted),
             undetermined: lists.undetermined.into_iter().map(|one| one.scope).collect(),
             asks_again: self.asks_again,
@@ -220,7 +221,9 @@ fn remaining(entries: &[Entry], approval: &Path) -> Option<Plan> {
 }
 
 fn refuse_orphans(run: &RunId, lists: &Lists, keep: bool) -> Result<(), CliError> {
-    let left: Vec<&Path> = lists.orphaned.iter().filter(|one| one.wrote).map(|one| &one.path).collect();
+    let orphaned = lists.orphaned.iter().filter(|one| one.wrote).map(|one| &one.path);
+    let dropped = lists.dropped.iter().filter(|one| one.wrote).map(|one| &one.path);
+    let left: Vec<&Path> = orphaned.chain(dropped).collect();
     if left.is_empty() || keep {
         return Ok(());
     }
@@ -230,5 +233,10 @@ fn refuse_orphans(run: &RunId, lists: &Lists, keep: bool) -> Result<(), CliError
         let path = shell_word(&printable(path.as_str()));
         format!("take it back: piton undo {} --to {path}", run.short())
     });
-    Err(commands.fold(error, CliError::hint).hint("or keep what the runbook no longer has: --keep-orphans"))
+    let error = commands.fold(error, CliError::hint);
+    let error = match lists.dropped.iter().any(|one| one.wrote) {
+        true => error.hint(format!("or let what has begun come to its end first: piton resume {}", run.short())),
+        false => error,
+    };
+    Err(error.hint("or keep what the runbook no longer has, as far as it has come: --keep-orphans"))
 }

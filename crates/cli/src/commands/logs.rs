@@ -217,7 +217,7 @@ fn path_of(event: &Event) -> Option<&Path> {
         Event::TimerSet(event) => &event.path,
         Event::UndoStarted(event) => &event.path,
         Event::UndoFailed(event) => &event.path,
-        Event::StepUndone { path, .. } => path,
+        Event::StepUndone { path, .. } | Event::StepDropped { path, .. } => path,
         _ => return None,
     })
 }

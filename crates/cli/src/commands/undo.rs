@@ -12,11 +12,11 @@ use crate::print;
 use crate::ui::text::{count, printable};
 use crate::wire::Wire;
 use crate::world;
-use piton_core::event::Finish;
+use piton_core::event::{Finish, UndoReason};
 use piton_core::hold::Decision;
 use piton_core::ids::RunId;
 use piton_core::ports::{InboxMessage, Store as _, StoreErrorKind};
-use piton_core::undo::{Stays, UndoPlan, undo_plan};
+use piton_core::undo::{Begins, Stays, UndoPlan, begins, undo_plan};
 use piton_core::{Action, Path, RunState};
 use serde_json::{Value as Json, json};
 use std::collections::HashMap;
@@ -49,12 +49,16 @@ pub(crate) fn run(args: UndoArgs) -> Result<Exit, CliError> {
         return Ok(Exit::Done);
     }
     let by = world::actor(args.actor.as_deref());
-    let exit = if state.undoing.is_some() && !post::is_driven(&wire, &run)? {
+    let exit = match begins(&state, &scope) {
         // An interrupted taking back goes on by itself.
-        engine::drive_foreground(&wire, &run, Some(by), None, args.json)?
-    } else {
-        let decision = Decision { by: by.clone(), saw: state.head, why: args.reason };
-        ask(&wire, &run, &scope, &decision, args.json)?
+        Begins::Covered if !post::is_driven(&wire, &run)? => {
+            engine::drive_foreground(&wire, &run, Some(by), None, args.json)?
+        }
+        Begins::Later => return Err(taken_back_first(&state, &run)),
+        Begins::Now | Begins::Covered => {
+            let decision = Decision { by: by.clone(), saw: state.head, why: args.reason };
+            ask(&wire, &run, &scope, &decision, args.json)?
+        }
     };
     taken_back(&wire, &run, &scope, exit)
 }
@@ -71,6 +75,16 @@ fn ask(wire: &Wire, run: &RunId, scope: &Path, decision: &Decision, json: bool) 
         post::Sent::Refused => Err(CliError::new(Kind::WrongChoice, format!("run {run} is being taken back already"))
             .hint(format!("follow it: piton watch {}", run.short()))),
     }
+}
+
+fn taken_back_first(state: &RunState, run: &RunId) -> CliError {
+    let what = state.undoing.as_ref().map_or_else(String::new, |going_on| match &going_on.reason {
+        UndoReason::Redo { step, .. } => format!("having \"{}\" done anew", printable(step.as_str())),
+        _ => format!("taking back \"{}\"", printable(going_on.scope.as_str())),
+    });
+    CliError::new(Kind::WrongChoice, format!("run {run} is {what}, which comes first"))
+        .hint(format!("let it come to its end: piton resume {}", run.short()))
+        .hint(format!("or take the whole run back: piton undo {}", run.short()))
 }
 
 /// A part was asked for and is taken back: that is done, although the run now waits to be told what next.

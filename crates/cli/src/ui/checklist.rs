@@ -129,7 +129,7 @@ impl Draft<'_> {
     fn node(&mut self, node: &Node<'_>, depth: usize) {
         let row = if node.is_scope() { self.scope(node, depth) } else { self.step(node, depth) };
         self.rows.push(row);
-        let folded = matches!(node.mark, Mark::Done | Mark::Undone);
+        let folded = matches!(node.mark, Mark::Done | Mark::Undone | Mark::Dropped);
         if node.is_scope() && !folded {
             self.children(node, depth + 1);
         }
@@ -211,6 +211,7 @@ impl Draft<'_> {
                 let left = u64::try_from(timer.due_at_us.saturating_sub(self.canvas.now.wall_us)).unwrap_or(0);
                 format!("{} left", took(left))
             }
+            (Mark::Dropped, _) => "dropped: the edited runbook has it no more".to_owned(),
             (mark, _) => match self.story.state.children.get(&node.path) {
                 Some(Child { run, waits: Some(wait) }) if mark == Mark::Waiting => super::children::waits(run, wait),
                 Some(Child { run, .. }) => format!("run {}", run.short()),
@@ -308,7 +309,7 @@ fn paint(mark: Mark) -> Paint {
         Mark::Running => Paint::Cyan,
         Mark::Retrying | Mark::Waiting | Mark::Undoing => Paint::Yellow,
         Mark::Failed | Mark::Held => Paint::Red,
-        Mark::Undone => Paint::Dim,
+        Mark::Undone | Mark::Dropped => Paint::Dim,
     }
 }
 

@@ -28,6 +28,20 @@ pub(crate) fn page(lists: &Lists, asks_again: &[Path]) -> String {
         (true, false) => format!("{}   undo: {}", shown(&one.path), printable(&one.undo.join("; "))),
     });
     list("orphaned", "done, and no longer in the runbook", orphaned.collect());
+    let dropped = lists.dropped.iter().map(|one| {
+        let maybe = if one.undetermined { ", and perhaps the runbook comes to it again" } else { "" };
+        let undo = match (one.wrote, one.undo.is_empty()) {
+            (false, _) => String::new(),
+            (true, true) => "   (no undo is declared)".to_owned(),
+            (true, false) => format!("   undo: {}", printable(&one.undo.join("; "))),
+        };
+        format!("{}   {}{maybe}{undo}", shown(&one.path), printable(&one.was))
+    });
+    let title = "begun and not ended, and no longer in the runbook; each is ended before anything else runs";
+    list("dropped", title, dropped.collect());
+    let title =
+        "begun with another action than now: what it gives holds until you --keep or --redo it, what waits begins anew";
+    list("overtaken", title, touched(&lists.overtaken));
     list("inserted", "new, before something that is done", touched(&lists.inserted));
     let undetermined = lists.undetermined.iter().map(|one| {
         let scope = if one.scope.is_root() { "the run".to_owned() } else { shown(&one.scope) };

@@ -42,8 +42,24 @@ pub(crate) fn ending(story: &Story, run: &str) -> String {
         Status::Succeeded | Status::Aborted | Status::Undone => finished(story, run),
         Status::Held => held(story, run),
         Status::Waiting => waiting(story, run),
-        Status::Running | Status::Undoing => interrupted(run),
+        Status::Undoing => interrupted_undo(story, run),
+        Status::Running => interrupted(run),
     }
+}
+
+/// A taking back that no engine drives on.
+fn interrupted_undo(story: &Story, run: &str) -> String {
+    let Some(undoing) = &story.state.undoing else { return interrupted(run) };
+    let what = printable(&plain::whole(&undoing.scope));
+    let why = printable(&plain::why_undone(&undoing.reason));
+    let mut text = format!("taking back {what} has begun and is not finished: {why}\n");
+    let mut offers = vec![offer(format!("piton resume {run}"), "go on taking it back")];
+    if !undoing.scope.is_root() {
+        offers.push(offer(format!("piton undo {run}"), "take back all that the run did"));
+    }
+    offers.push(offer(format!("piton undo {run} --plan"), "show what that would do"));
+    push_offers(&mut text, "next", &offers);
+    text
 }
 
 /// What can be done about a run that no engine drives on.
@@ -75,6 +91,10 @@ fn finished(story: &Story, run: &str) -> String {
             None => format!("✓ {done} done in {time}\n"),
         },
     };
+    let dropped = state.steps.values().filter(|step| matches!(step.phase, Phase::Dropped)).count() as u64;
+    if dropped > 0 {
+        push_field(&mut text, "dropped", &format!("{} that an edit left out", count(dropped, "step")));
+    }
     if state.rehearses_back() && !state.windows.values().any(|window| window.rehearsed) {
         push_field(&mut text, "window", "none was entered: no way back was rehearsed");
     }
@@ -255,7 +275,12 @@ pub(crate) fn choices(reason: &HoldReason, run: &str, path: &Path) -> Vec<Offer>
         "--redo" => Some(offer(format!("piton resume {run} --redo {path}"), "take it back and do it anew")),
         _ => None,
     };
-    reason.choices().iter().filter(|flag| offered(flag)).filter_map(|flag| command(flag)).collect()
+    let mut offers: Vec<Offer> =
+        reason.choices().iter().filter(|flag| offered(flag)).filter_map(|flag| command(flag)).collect();
+    if let HoldReason::Orphaned { .. } = reason {
+        offers.push(offer(format!("piton undo {run} --to {path}"), "take it back"));
+    }
+    offers
 }
 
 /// `piton resume` has this flag.

@@ -24,6 +24,8 @@ pub(crate) enum Mark {
     /// For a person or a timer.
     Waiting,
     Undoing,
+    /// Left out by an edit.
+    Dropped,
     Undone,
 }
 
@@ -38,6 +40,7 @@ impl Mark {
             Self::Held => "held",
             Self::Waiting => "waiting",
             Self::Undoing => "undoing",
+            Self::Dropped => "dropped",
             Self::Undone => "undone",
         }
     }
@@ -48,6 +51,7 @@ impl Mark {
             Self::Running | Self::Retrying => '▶',
             Self::Failed | Self::Held => '✗',
             Self::Waiting => '?',
+            Self::Dropped => '–',
             Self::Undoing | Self::Undone => '↶',
         }
     }
@@ -66,6 +70,7 @@ impl Mark {
             Phase::Held(_) => Self::Held,
             Phase::Succeeded { .. } => Self::Done,
             Phase::Asked { .. } | Phase::Timer(_) => Self::Waiting,
+            Phase::Dropped => Self::Dropped,
             Phase::Undone => Self::Undone,
         }
     }
@@ -81,6 +86,8 @@ pub(crate) struct Tally {
     pub(crate) waiting: u64,
     pub(crate) held: u64,
     pub(crate) failed: u64,
+    /// Left out by an edit.
+    pub(crate) dropped: u64,
     pub(crate) undone: u64,
 }
 
@@ -93,6 +100,7 @@ impl Tally {
             Mark::Waiting => self.waiting += 1,
             Mark::Held => self.held += 1,
             Mark::Failed => self.failed += 1,
+            Mark::Dropped => self.dropped += 1,
             Mark::Undone => self.undone += 1,
         }
     }
@@ -104,6 +112,7 @@ impl Tally {
         self.waiting += other.waiting;
         self.held += other.held;
         self.failed += other.failed;
+        self.dropped += other.dropped;
         self.undone += other.undone;
     }
 }
@@ -209,7 +218,9 @@ impl<'a> Tree<'a> {
             Some(scope) => scope.left_at,
             // Branches come by the thousand and are not journaled: their steps tell. A step begins in the append that
             // ends the one before it, so a branch that looks finished is.
-            None if at > 0 && tally.done == tally.steps => self.ends(node).max_by_key(|end| end.wall_us),
+            None if at > 0 && tally.done + tally.dropped == tally.steps => {
+                self.ends(node).max_by_key(|end| end.wall_us)
+            }
             None => None,
         };
         let within = |path: &Path| path.is_within(&node.path);

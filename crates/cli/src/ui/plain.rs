@@ -65,6 +65,7 @@ fn of_steps(before: &Story, record: &Record) -> Option<(&'static str, String)> {
             ("failed", format!("undo of {}: {}{next}", failed.path, short(&failed.failure.message)))
         }
         Event::StepUndone { path, .. } => ("undone", path.to_string()),
+        Event::StepDropped { path, .. } => ("dropped", format!("{path}: the edited runbook has it no more")),
         _ => return None,
     })
 }
@@ -238,7 +239,7 @@ pub(crate) fn choice(choice: &Choice) -> &'static str {
     }
 }
 
-fn why_undone(reason: &UndoReason) -> String {
+pub(super) fn why_undone(reason: &UndoReason) -> String {
     match reason {
         UndoReason::Asked { decision } => {
             format!("asked by {}{}", decision.by, because(decision.why.as_deref()))
@@ -249,7 +250,7 @@ fn why_undone(reason: &UndoReason) -> String {
     }
 }
 
-fn whole(scope: &Path) -> String {
+pub(super) fn whole(scope: &Path) -> String {
     if scope.is_root() { "the whole run".to_owned() } else { scope.to_string() }
 }
 

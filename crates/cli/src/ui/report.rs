@@ -78,6 +78,8 @@ struct Counts {
     waiting: u64,
     held: u64,
     failed: u64,
+    /// Left out by an edit.
+    dropped: u64,
     undone: u64,
     attempts: u64,
 }
@@ -280,6 +282,7 @@ fn counts<'a>(tally: Tally, steps: impl Iterator<Item = &'a Step>) -> Counts {
         waiting: tally.waiting,
         held: tally.held,
         failed: tally.failed,
+        dropped: tally.dropped,
         undone: tally.undone,
         attempts: steps.map(|step| u64::from(step.attempts)).sum(),
     }

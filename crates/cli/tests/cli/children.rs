@@ -37,7 +37,7 @@ fn place(child: &str) -> Place {
     Place::with(PARENT).file("child.star", child)
 }
 
-fn until(what: &str, is: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, is: impl Fn() -> bool) {
     let end = Instant::now() + Duration::from_secs(30);
     while !is() {
         assert!(Instant::now() < end, "waited too long until {what}");
@@ -413,5 +413,62 @@ fn a_plan_shows_a_childs_steps_below_its_step_and_binds_the_child_to_them() {
     place.ran(&["resume", &children(&place)[0], "--depart", "Copy c", "--reason", "a new table"]).ends(0);
     running.ended().ends(0);
     assert_eq!(place.read("world"), "a\nb\nc\nafter\n");
+    sound(&place);
+}
+
+#[test]
+fn a_child_that_waits_beside_a_failure_that_is_caught_is_ended_with_it_whenever_the_engine_dies() {
+    let parent = r#""""Catches."""
+
+def kid():
+    run("Kid", "child.star")
+
+def bad():
+    step("Bad", sh("until [ -e asked ]; do sleep 0.02; done; exit 7"), repeatable = True)
+
+def both():
+    parallel("Both", {"kid": partial(kid), "bad": partial(bad)})
+
+def main():
+    tried = attempt("Try", both)
+    step("After", sh("echo " + quote(tried.error) + " >> world"), repeatable = True)
+"#;
+    let child = "def main():\n    approve(\"Go?\", by = \"ops\")\n";
+    let place = Place::with(parent).file("child.star", child);
+    let deaths = place.path("deaths");
+    let mut words = vec!["run", "book.star"];
+    for life in 0.. {
+        assert!(life < 40, "it never ends");
+        let engine = place.piton(&words).env("PITON_CRASH_ONCE_AT_EACH", deaths.to_str().unwrap()).started();
+        if life == 0 || !place.path("asked").exists() {
+            let asked = || {
+                children(&place).first().is_some_and(|child| {
+                    let child = place.ran(&["show", child, "--json"]).out;
+                    serde_json::from_str::<Value>(&child).is_ok_and(|child| child["status"] == "waiting")
+                })
+            };
+            let end = Instant::now() + Duration::from_secs(3);
+            while !asked() && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            if asked() {
+                touch(&place, "asked");
+            }
+        }
+        if engine.ended().code == Some(0) {
+            break;
+        }
+        words = vec!["resume", "@last"];
+        let parent = runs(&place).into_iter().find(|run| run["parent"].is_null()).unwrap();
+        if parent["status"] == "succeeded" {
+            break;
+        }
+        let id = parent["id"].as_str().unwrap().to_owned();
+        words[1] = Box::leak(id.into_boxed_str());
+    }
+    let world = place.read("world");
+    assert!(world.lines().all(|line| line == "exit code 7"), "{world}");
+    let states: Vec<_> = runs(&place).into_iter().map(|run| run["status"].as_str().unwrap().to_owned()).collect();
+    assert!(states.iter().all(|state| state == "succeeded" || state == "aborted"), "{states:?}");
     sound(&place);
 }

@@ -146,7 +146,7 @@ fn a_step_that_is_gone_is_never_dropped_silently() {
     insta::assert_snapshot!(place.plain(&ran.err), @r"
     error[P0028]: 1 step that changed something would be left behind
       = take it back: piton undo ‹run› --to Mark
-      = or keep what the runbook no longer has: --keep-orphans
+      = or keep what the runbook no longer has, as far as it has come: --keep-orphans
     ");
     place.ran(&["undo", "@last", "--to", "Mark"]).ends(0);
     place.ran(&["resume", "@last", "--edited", "book.star"]).ends(0);

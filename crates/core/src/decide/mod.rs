@@ -3,6 +3,7 @@
 //! Owns the decisions, pure functions of state and request. They know no clock beyond the time they are handed, no
 //! I/O and no threads, so the live run, the replay after a crash and the tests get the same answers.
 
+pub mod dropped;
 pub mod windows;
 
 use crate::digest::Digest;
@@ -71,6 +72,12 @@ pub fn decide_at(state: &RunState, scope: &Scope, path: &Path, fingerprint: Dige
             (None, end) => end,
         },
         Phase::Held(_) => Decision::Held,
+        // A later edit has it again.
+        Phase::Dropped if step.began.is_empty() => begin(state, scope, path, Some(step)),
+        Phase::Dropped => {
+            let why = "an edit had dropped it, and it may have done something by then";
+            Decision::Hold(HoldReason::Unknown { why: why.to_owned() })
+        }
         Phase::Decided { choice, outcome, .. } => decided(state, scope, path, step, choice, outcome.as_ref()),
         Phase::Asked { .. } | Phase::Timer(_) => begin(state, scope, path, Some(step)),
     }

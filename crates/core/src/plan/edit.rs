@@ -1,10 +1,12 @@
-//! What an edit means for a run that has done something already: five lists, made before anything runs.
+//! What an edit means for a run that has done something already: lists that are made before anything runs.
 //!
-//! Owns which step is kept, changed, orphaned, inserted or undetermined. Pure: from the edited program's plan, made with
+//! Owns which step is kept, changed, orphaned, inserted or undetermined, and which of those in flight go on otherwise or
+//! are dropped. Pure: from the edited program's plan, made with
 //! the run's journal as its oracle, and the run's state.
 
 use super::{Entry, Known, What};
-use crate::event::Evidence;
+use crate::decide::dropped::is_in_flight;
+use crate::event::{Evidence, Handle};
 use crate::path::Path;
 use crate::request::Site;
 use crate::scope::ScopeKind;
@@ -46,12 +48,29 @@ pub struct Orphaned {
     pub wrote: bool,
 }
 
+/// A step in flight that is not visited any more, or of which only the run can tell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Dropped {
+    pub path: Path,
+    /// How it stands, in words.
+    pub was: String,
+    /// What would take it back; empty: nothing is declared.
+    pub undo: Vec<String>,
+    /// It may have changed something, or do so still.
+    pub wrote: bool,
+    /// The edited program may come to it all the same.
+    pub undetermined: bool,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Lists {
     /// Done, and the same.
     pub kept: u64,
     pub changed: Vec<Touched>,
     pub orphaned: Vec<Orphaned>,
+    /// In flight, with another action now.
+    pub overtaken: Vec<Touched>,
+    pub dropped: Vec<Dropped>,
     pub inserted: Vec<Touched>,
     pub undetermined: Vec<Undetermined>,
     pub doubted: Vec<Doubted>,
@@ -91,6 +110,9 @@ pub fn lists(entries: &[Entry], state: &RunState) -> Lists {
                         }
                     }
                     Some((_, Phase::Held(_) | Phase::Failed { .. })) => lists.tried_again.push(touched()),
+                    Some((known, _)) if is_in_flight(known) && step.fingerprint != Some(known.fingerprint) => {
+                        lists.overtaken.push(touched());
+                    }
                     None if later.has_done(&entry.path) => lists.inserted.push(touched()),
                     _ => {}
                 }
@@ -98,16 +120,43 @@ pub fn lists(entries: &[Entry], state: &RunState) -> Lists {
             What::Scope { .. } | What::CommitPoint | What::Fails { .. } => {}
         }
     }
-    let ended: Vec<&Path> = lists.undetermined.iter().map(|end| &end.scope).collect();
-    let done = |step: &Done| matches!(step.phase, Phase::Succeeded { .. });
+    gone(&mut lists, state, &visited);
+    lists
+}
+
+/// What the journal knows and the edited program does not come to.
+fn gone(lists: &mut Lists, state: &RunState, visited: &HashSet<&Path>) {
+    let ended: Vec<Path> = lists.undetermined.iter().map(|end| end.scope.clone()).collect();
     for (path, step) in state.steps_in_order() {
-        let open = ended.iter().any(|scope| path.is_within(scope));
-        if done(step) && !visited.contains(path) && !open {
-            let undo = step.undo_actions().iter().map(|action| action.summary()).collect();
-            lists.orphaned.push(Orphaned { path: path.clone(), undo, wrote: !step.began.is_empty() });
+        if visited.contains(path) {
+            continue;
+        }
+        let undetermined = ended.iter().any(|scope| path.is_within(scope));
+        let undo = || step.undo_actions().iter().map(|action| action.summary()).collect();
+        let wrote = !step.began.is_empty();
+        let path = path.clone();
+        // What is alive would go on beside steps that were to come after it.
+        if step.open.is_some() || (is_in_flight(step) && !undetermined && state.settled_around(&path).is_none()) {
+            lists.dropped.push(Dropped { path, was: standing(step), undo: undo(), wrote, undetermined });
+        } else if step.is_done() && !undetermined {
+            lists.orphaned.push(Orphaned { path, undo: undo(), wrote });
         }
     }
-    lists
+}
+
+/// How a step in flight stands, in words.
+fn standing(step: &Done) -> String {
+    match (&step.phase, &step.open) {
+        (_, Some(open)) => match &open.handle {
+            Handle::Run { run } => format!("its child run {} has not ended", run.short()),
+            _ => "it has begun, and nothing says how it ended".to_owned(),
+        },
+        (Phase::Asked { .. }, None) => "it waits for a person".to_owned(),
+        (Phase::Timer(_), None) => "it waits for a time".to_owned(),
+        (Phase::Failed { .. }, None) => "it failed".to_owned(),
+        (Phase::Held(reason), None) => format!("it holds: {reason}"),
+        (_, None) => "it waits to go on".to_owned(),
+    }
 }
 
 /// What is done in the rest of the program, as the walk through it goes on: per scope, since branches side by side do

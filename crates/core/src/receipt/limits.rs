@@ -38,7 +38,7 @@ pub(super) fn path_of(event: &Event) -> Option<&Path> {
         Event::PersonAnswered(e) => &e.path,
         Event::TimerSet(e) => &e.path,
         Event::WindowOpened(e) => &e.path,
-        Event::WindowGoingBack { path, .. } | Event::StepUndone { path, .. } => path,
+        Event::WindowGoingBack { path, .. } | Event::StepUndone { path, .. } | Event::StepDropped { path, .. } => path,
         Event::WindowClosed(e) => &e.path,
         Event::UndoBegan(e) => &e.scope,
         Event::UndoStarted(e) => &e.path,

@@ -140,6 +140,7 @@ pub(super) fn counts(counts: &Counts) -> String {
         (counts.kept, "kept as done before"),
         (counts.failed, "failed"),
         (counts.held, "held"),
+        (counts.dropped, "dropped"),
         (counts.undone, "taken back"),
     ] {
         if count > 0 {
@@ -363,6 +364,7 @@ pub(super) fn how(step: &StepTold) -> String {
         StepStatus::Held => "**held**",
         StepStatus::Running => "running",
         StepStatus::Waiting => "waiting",
+        StepStatus::Dropped => "**dropped**",
         StepStatus::Undone if step.attempts.iter().any(|attempt| attempt.began_at.is_some()) => "taken back",
         // A read or an answer is not taken back: what it said no longer counts.
         StepStatus::Undone => "forgotten",

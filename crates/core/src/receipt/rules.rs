@@ -86,6 +86,7 @@ impl Rules {
             Event::AttemptFailed(failed) => self.attempt_failed(failed),
             Event::StepSucceeded(succeeded) => self.step_succeeded(succeeded),
             Event::StepHeld(held) => self.generation(&held.path, held.generation),
+            Event::StepDropped { path, generation } => self.dropped(path, *generation),
             Event::Decided(decided) => self.decided(decided),
             Event::PersonAnswered(answered) => {
                 // When it was given, the journal does not say; when it was read may be later than it expired.
@@ -286,6 +287,24 @@ impl Rules {
     fn must_say(&self, succeeded: &StepSucceeded) -> bool {
         let versioned = self.state.engine.as_ref().is_some_and(|engine| engine.piton.is_some());
         versioned && succeeded.effect.is_none()
+    }
+
+    /// Nothing of it is alive, and somebody keeps what it did, or it did nothing.
+    fn dropped(&mut self, path: &Path, generation: u32) {
+        self.generation(path, generation);
+        let Some(step) = self.current(path, generation) else {
+            return self.fail(format!("{} is dropped, and had not begun", name(path)));
+        };
+        let told = self.state.edited.as_ref().is_some_and(|edited| edited.dropped.contains(path));
+        let kept = matches!(step.phase, Phase::Decided { .. });
+        let why = match &step.phase {
+            _ if step.open.is_some() => Some("is dropped while nothing says how it ended"),
+            _ if self.state.edited.is_none() => Some("is dropped, and no edit left it out"),
+            Phase::Dropped => Some("is dropped a second time"),
+            _ if told || kept || step.began.is_empty() => None,
+            _ => Some("is dropped with what it had done, and by the word of nobody"),
+        };
+        self.fail_if(why.is_some(), || format!("{} {}", name(path), why.unwrap_or_default()));
     }
 
     fn decided(&mut self, decided: &Decided) {

@@ -5,7 +5,7 @@
 use super::rules::{Rules, name};
 use crate::event::{UndoBegan, UndoFailed, UndoReason, UndoStarted};
 use crate::path::Path;
-use crate::undo::undo_plan;
+use crate::undo::{Begins, begins, undo_plan};
 use crate::window::WindowPhase;
 use std::collections::HashMap;
 
@@ -25,7 +25,8 @@ struct Plan {
 
 impl Rules {
     pub(super) fn undo_began(&mut self, began: &UndoBegan) {
-        if self.state.undoing.is_some() {
+        let asked = matches!(began.reason, UndoReason::Asked { .. });
+        if self.state.undoing.is_some() && (!asked || begins(&self.state, &began.scope) != Begins::Now) {
             self.fail("taking back begins while it is going on");
         }
         if let UndoReason::Guard { guard, .. } = &began.reason

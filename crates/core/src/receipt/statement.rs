@@ -185,6 +185,9 @@ pub struct Counts {
     pub undone: u64,
     pub failed: u64,
     pub held: u64,
+    /// In flight when an edit left them out, or done and left out behind it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub dropped: u64,
     /// Attempts of actions, whatever became of them.
     pub attempts: u64,
     pub undo_attempts: u64,
@@ -195,6 +198,11 @@ pub struct Counts {
     pub windows_gone_back: u64,
 }
 
+/// Receipts made before steps could be dropped say nothing of it, and are as valid.
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepStatus {
@@ -203,6 +211,8 @@ pub enum StepStatus {
     Held,
     Running,
     Waiting,
+    /// An edit's runbook has it no more, and a person keeps what it may have done.
+    Dropped,
     Undone,
 }
 

@@ -428,6 +428,7 @@ impl Teller {
                 Phase::Failed { .. } => StepStatus::Failed,
                 Phase::Running(_) | Phase::Decided { .. } | Phase::Held(_) => StepStatus::Running,
                 Phase::Asked { .. } | Phase::Timer(_) => StepStatus::Waiting,
+                Phase::Dropped => StepStatus::Dropped,
                 Phase::Undone => StepStatus::Undone,
             };
         }
@@ -446,6 +447,7 @@ impl Teller {
                 StepStatus::Done => counts.count_done(step.how),
                 StepStatus::Failed => counts.failed += 1,
                 StepStatus::Held => counts.held += 1,
+                StepStatus::Dropped => counts.dropped += 1,
                 StepStatus::Undone => counts.undone += 1,
                 StepStatus::Running | StepStatus::Waiting => {}
             }

@@ -57,6 +57,10 @@ impl RunState {
             Event::AttemptFailed(failed) => self.attempt_failed(failed, seq, at),
             Event::StepSucceeded(succeeded) => self.step_succeeded(succeeded, seq, at),
             Event::StepHeld(held) => self.step_held(held, seq, at),
+            Event::StepDropped { path, .. } => self.change_step(path, |step| {
+                step.ended_at = step.ended_at.or(Some(at));
+                step.phase = Phase::Dropped;
+            }),
             Event::Decided(decided) => self.decided(decided),
             Event::PersonAsked(asked) => self.person_asked(asked, seq, at),
             Event::PersonAnswered(answered) => self.person_answered(answered),
@@ -149,7 +153,7 @@ impl RunState {
     fn change_step(&mut self, path: &Path, change: impl FnOnce(&mut Step)) {
         if let Some(step) = self.steps.get_mut(path) {
             let (done, held, running, waiting) = (step.is_done(), step.is_held(), step.is_running(), step.is_waiting());
-            let due = step.due_us();
+            let (due, stuck) = (step.due_us(), step.is_stuck());
             change(step);
             let (was_due, due) = (due, step.due_us());
             if was_due != due {
@@ -159,6 +163,7 @@ impl RunState {
             let is_running = matches!(step.phase, Phase::Running(_));
             self.done_steps = self.done_steps - u64::from(done) + u64::from(step.is_done());
             self.held_steps = self.held_steps - u64::from(held) + u64::from(step.is_held());
+            self.stuck_steps = self.stuck_steps - u64::from(stuck) + u64::from(step.is_stuck());
             self.running_steps = self.running_steps - u64::from(running) + u64::from(step.is_running());
             self.waiting_steps = self.waiting_steps - u64::from(waiting) + u64::from(step.is_waiting());
             if !is_running && let Some(child) = self.children.get_mut(path) {
@@ -375,8 +380,6 @@ impl RunState {
         });
     }
 
-    /// Everything in the scope since the last commit point is as if it had not been done: reads too, since what they
-    /// saw may have changed. Steps whose undo holds keep what they need to be taken back later.
     /// What failed is tried again as it is now; what its author was told of waits for them.
     fn edited(&mut self, edited: &RunEdited, seq: u64, at: Moment) {
         self.edited = Some(Arc::new(edited.clone()));
@@ -437,6 +440,8 @@ impl RunState {
         self.undoing = None;
     }
 
+    /// Everything in the scope since the last commit point is as if it had not been done: reads too, since what they
+    /// saw may have changed. Steps whose undo holds keep what they need to be taken back later.
     fn undo_finished(&mut self, scope: &Path) {
         if let Some(UndoBegan { reason: UndoReason::Redo { step, .. }, .. }) = self.undoing.clone() {
             return self.redo_finished(&step);

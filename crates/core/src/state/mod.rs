@@ -68,6 +68,8 @@ pub struct RunState {
     pub inbox_seen: u64,
     /// Steps whose phase is `Held`, and undos that hold.
     pub held_steps: u64,
+    /// Of them, those that stop a taking back: their undo holds, or nobody can say that nothing of them is alive.
+    pub stuck_steps: u64,
     /// Steps that succeeded and were not taken back.
     pub done_steps: u64,
     /// Steps with something of theirs under way, and steps that wait for a person or a time: counted, since a run
@@ -165,10 +167,11 @@ impl RunState {
             Some((Finish::Undone, _)) => return Status::Undone,
             None => {}
         }
-        if self.is_held() {
-            Status::Held
-        } else if self.undoing.is_some() {
+        // What held before goes back as well, whoever has to decide about it.
+        if self.undoing.is_some() && self.stuck_steps == 0 {
             Status::Undoing
+        } else if self.is_held() {
+            Status::Held
         } else if self.running_steps > self.waiting_children() {
             Status::Running
         } else if self.waiting_steps > 0 || self.waits_for_locks() || self.waiting_children() > 0 {

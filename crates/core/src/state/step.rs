@@ -71,6 +71,8 @@ pub enum Phase {
         answers: Vec<PersonAnswered>,
     },
     Timer(Box<TimerSet>),
+    /// The edited runbook does not come to it, and a person keeps what it may have done: it can still be taken back.
+    Dropped,
     /// Taken back, or forgotten with the scope that was taken back.
     Undone,
 }
@@ -112,6 +114,13 @@ impl Step {
 
     pub fn is_held(&self) -> bool {
         matches!(self.phase, Phase::Held(_)) || self.undo.held.is_some()
+    }
+
+    /// Taking back does not get past it.
+    pub fn is_stuck(&self) -> bool {
+        let unprovable =
+            matches!(&self.phase, Phase::Held(reason) if matches!(**reason, HoldReason::Unprovable { .. }));
+        self.undo.held.is_some() || unprovable
     }
 
     /// Something of it is under way. What was decided is not: it may have to wait behind a question; nor is what failed.

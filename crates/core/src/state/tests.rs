@@ -12,13 +12,13 @@ use crate::undo::undo_plan;
 use crate::window::WindowPhase;
 
 /// Counts again what the state counts along the way.
-fn counted(state: &RunState) -> (u64, u64, u64, u64) {
+fn counted(state: &RunState) -> [u64; 5] {
     let count = |pick: fn(&Step) -> bool| state.steps.values().filter(|step| pick(step)).count() as u64;
-    (count(Step::is_held), count(Step::is_done), count(Step::is_running), count(Step::is_waiting))
+    [Step::is_held, Step::is_done, Step::is_running, Step::is_waiting, Step::is_stuck].map(count)
 }
 
-fn counters(state: &RunState) -> (u64, u64, u64, u64) {
-    (state.held_steps, state.done_steps, state.running_steps, state.waiting_steps)
+fn counters(state: &RunState) -> [u64; 5] {
+    [state.held_steps, state.done_steps, state.running_steps, state.waiting_steps, state.stuck_steps]
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn a_failed_undo_holds_and_a_person_who_says_retry_gives_it_its_attempts_afresh(
     assert_eq!(log.step("b").undo.attempts, 1);
     assert_eq!(undo_plan(&log.state, &Path::root()).items.len(), 2);
     log.undo("b").undo("a").end_undo("");
-    assert_eq!(counters(&log.state), (0, 0, 0, 0));
+    assert_eq!(counters(&log.state), [0; 5]);
 }
 
 #[test]
@@ -468,6 +468,7 @@ pub(crate) mod any {
                 deadlock: (c % 2 == 0).then(String::new),
             }),
             31 => Event::LockBroken { path, name: String::new(), decision: Log::empty().by("x", 1) },
+            _ if c % 8 == 7 => Event::StepDropped { path, generation },
             _ => match c % 4 {
                 0 => Event::RunHeld { reason: reason(b) },
                 1 => Event::RunResumed { by: actor("x", 1) },

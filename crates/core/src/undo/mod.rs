@@ -3,6 +3,7 @@
 //! Owns the undo plan, a pure function of the state. Never evaluates the program: undoing works without it.
 
 use crate::action::Action;
+use crate::event::UndoReason;
 use crate::path::Path;
 use crate::scope::ScopeKind;
 use crate::state::{Phase, RunState, Step};
@@ -27,6 +28,30 @@ pub enum Stays {
     BeforeCommitPoint,
     /// It may have changed something, and no undo is declared.
     NoUndo,
+}
+
+/// What asking for a scope to be taken back comes to, beside a taking back that is going on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begins {
+    /// It begins now, and what was going on is a part of it.
+    Now,
+    /// What is going on takes it back, too.
+    Covered,
+    /// Something else has to be taken back to its end first.
+    Later,
+}
+
+/// A wider taking back takes the place of a narrower one, and a person's of a guard's or a redo's.
+pub fn begins(state: &RunState, scope: &Path) -> Begins {
+    let Some(going_on) = &state.undoing else { return Begins::Now };
+    let asked = matches!(going_on.reason, UndoReason::Asked { .. });
+    if going_on.scope.is_within(scope) && !(asked && going_on.scope == *scope) {
+        Begins::Now
+    } else if scope.is_within(&going_on.scope) && !matches!(going_on.reason, UndoReason::Redo { .. }) {
+        Begins::Covered
+    } else {
+        Begins::Later
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -68,7 +93,8 @@ fn plan_of<'s>(state: &RunState, steps: impl Iterator<Item = (&'s Path, &'s Step
     let committed = state.last_commit_seq();
     let mut touched: Vec<(&Path, &Step)> =
         steps.filter(|(_, step)| !step.began.is_empty() && !matches!(step.phase, Phase::Undone)).collect();
-    touched.sort_by_key(|(_, step)| std::cmp::Reverse(step.last_seq));
+    // What has no end yet is ended first, in the order in which it began: that makes it the last.
+    touched.sort_by_key(|(_, step)| std::cmp::Reverse((step.open.is_some(), step.last_seq)));
 
     let mut plan = UndoPlan::default();
     for (path, step) in touched {

@@ -176,6 +176,7 @@ impl Groups<'_> {
 fn mood(step: &StepTold) -> &'static str {
     use crate::event::How;
     match step.status {
+        StepStatus::Dropped => "warn",
         StepStatus::Done if matches!(step.how, Some(How::Waived)) => "warn",
         StepStatus::Done if matches!(step.how, Some(How::Kept | How::SaidDone)) => "note",
         StepStatus::Done => "good",

@@ -2,6 +2,7 @@
 
 mod beside;
 mod children;
+mod edits;
 mod hostile;
 mod html;
 mod journal_rules;

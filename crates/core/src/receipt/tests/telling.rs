@@ -98,6 +98,7 @@ fn the_counts_add_up_and_tell_each_way_of_being_done() {
             undone: 0,
             failed: 1,
             held: 0,
+            dropped: 0,
             attempts: 20,
             undo_attempts: 6,
             failed_undo_attempts: 2,

@@ -1,0 +1,84 @@
+//! What an edit leaves behind in flight: ended before anything else runs, and never forgotten at the run's end.
+//!
+//! Owns ending and dropping such steps, and asking a person where they may have changed something and nobody was told.
+//! Which steps those are is `core`'s to say.
+
+use crate::shared::{Shared, lock};
+use piton_core::decide::dropped::{LeftOver, left_over, to_drop};
+use piton_core::event::{Event, StepHeld};
+use piton_core::ports::Unwind;
+use piton_core::{Path, RunState};
+use std::collections::HashSet;
+
+impl Shared {
+    /// The program comes to this step. Kept only where an edit may have made it come to fewer.
+    pub(crate) fn visit(&self, path: &Path) {
+        if self.edited {
+            lock(&self.visited).insert(path.clone());
+        }
+    }
+
+    /// Ends and drops what the last edit drops. False where nobody can say that all of it has ended.
+    pub(crate) fn drop_what_the_edit_drops(&self) -> Result<bool, Unwind> {
+        let paths: HashSet<Path> = self.journal.with(to_drop).into_iter().collect();
+        if paths.is_empty() {
+            return Ok(true);
+        }
+        if self.drop_steps(&paths)? {
+            return Ok(true);
+        }
+        // A window waits for nobody.
+        let window = self.journal.with(|state| {
+            let open = state.open_window().filter(|window| !window.committed);
+            open.map(|window| window.path.clone()).filter(|window| paths.iter().any(|path| path.is_within(window)))
+        });
+        match window {
+            Some(window) => self.go_back(&window, "what an edit drops cannot be ended"),
+            None => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// The program has come to its end: what it has not come to is dropped, or held for a person.
+    pub(crate) fn leave_nothing_behind(&self) -> Result<(), Unwind> {
+        let visited = std::mem::take(&mut *lock(&self.visited));
+        let left = self.journal.with(|state| left_over(state, |path| visited.contains(path)));
+        *lock(&self.visited) = visited;
+        let (mut drops, mut holds) = (HashSet::new(), Vec::new());
+        for (path, what) in left {
+            match what {
+                LeftOver::Drop => _ = drops.insert(path),
+                LeftOver::Hold(reason) => holds.push((path, reason)),
+            }
+        }
+        if !holds.is_empty() {
+            self.journal.transact(|state| {
+                let held = |(path, reason)| {
+                    let step = state.steps.get(&path)?;
+                    let (generation, kind, site) = (step.generation, step.kind, step.site.clone());
+                    Some(Event::StepHeld(StepHeld { path, generation, kind, site, reason }))
+                };
+                (holds.into_iter().filter_map(held).collect(), ())
+            });
+            self.changes.notify();
+        }
+        if !drops.is_empty() {
+            self.drop_steps(&drops)?;
+        }
+        self.journal.flush()?;
+        Ok(())
+    }
+
+    fn drop_steps(&self, paths: &HashSet<Path>) -> Result<bool, Unwind> {
+        let whole = self.end_open(|path| paths.contains(path), "ended: the edited runbook has it no more")?;
+        self.journal.transact(|state: &RunState| {
+            let ended = |(path, step): (&Path, &piton_core::state::Step)| {
+                let ended = paths.contains(path) && step.open.is_none();
+                ended.then(|| Event::StepDropped { path: path.clone(), generation: step.generation })
+            };
+            (state.steps_in_order().into_iter().filter_map(ended).collect(), ())
+        });
+        self.journal.flush()?;
+        Ok(whole)
+    }
+}
