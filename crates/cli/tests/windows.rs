@@ -250,9 +250,20 @@ fn killed_at_every_event(service: &Service) {
 
 /// Whoever has the lease finishes; outside the window a person resumes.
 fn ends_well(run: &Run<'_>, after: u64) {
-    until("the engine that took over is through", SLACK + Duration::from_secs(20), || !run.is_driven());
-    if run.world.show().unwrap()["status"] != "succeeded" {
-        assert_eq!(run.resume(), Some(0), "resumed after event {after}\n{:#}", run.world.show().unwrap());
+    loop {
+        until("the engine that took over is through", SLACK + Duration::from_secs(20), || !run.is_driven());
+        let shown = run.world.show().unwrap();
+        if shown["status"] == "succeeded" {
+            break;
+        }
+        let code = run.resume();
+        // A watchdog may take over just between looking and resuming: the run is busy then, and goes on.
+        let lives = |shown: &Value| shown["engines"].as_array().unwrap().len();
+        let taken_over = code == Some(2) && lives(&run.world.show().unwrap()) > lives(&shown);
+        assert!(code == Some(0) || taken_over, "{code:?}: resumed after event {after}\n{shown:#}");
+        if code == Some(0) {
+            break;
+        }
     }
     assert!(run.service.can_write() && run.service.moved());
     run.world.nothing_runs_twice();

@@ -57,10 +57,7 @@ impl RunState {
             Event::AttemptFailed(failed) => self.attempt_failed(failed, seq, at),
             Event::StepSucceeded(succeeded) => self.step_succeeded(succeeded, seq, at),
             Event::StepHeld(held) => self.step_held(held, seq, at),
-            Event::StepDropped { path, .. } => self.change_step(path, |step| {
-                step.ended_at = step.ended_at.or(Some(at));
-                step.phase = Phase::Dropped;
-            }),
+            Event::StepDropped { path, .. } => self.step_dropped(path, at),
             Event::Decided(decided) => self.decided(decided),
             Event::PersonAsked(asked) => self.person_asked(asked, seq, at),
             Event::PersonAnswered(answered) => self.person_answered(answered),
@@ -280,6 +277,13 @@ impl RunState {
                 }
                 step.phase = Phase::Held(Box::new(held.reason.clone()));
             }
+        });
+    }
+
+    fn step_dropped(&mut self, path: &Path, at: Moment) {
+        self.change_step(path, |step| {
+            step.ended_at = step.ended_at.or(Some(at));
+            step.phase = Phase::Dropped;
         });
     }
 
