@@ -49,7 +49,7 @@ pub(crate) fn page(lists: &Lists, asks_again: &[Path]) -> String {
     });
     list("undetermined", "only the run itself can tell", undetermined.collect());
     list("asked again", "what was approved has changed", asks_again.iter().map(shown).collect());
-    list("tried again", "it failed, or was held", touched(&lists.tried_again));
+    list("tried again", "it failed, was held or dropped", touched(&lists.tried_again));
     text.push('\n');
     text
 }

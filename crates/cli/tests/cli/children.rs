@@ -330,7 +330,7 @@ fn an_edited_child_is_a_changed_step_to_keep_or_to_redo() {
     changed (1): done, with another action than now; each holds until you --keep or --redo it
       Move   run child.star service="payments"   at book.star:5:13
 
-    tried again (1): it failed, or was held
+    tried again (1): it failed, was held or dropped
       After   sh test -e mended && echo after ‹value of "Move"› >> world   at book.star:6:5
     "#);
     place.ran(&["resume", "@last", "--edited", "book.star", "--redo", "Move"]).ends(0);

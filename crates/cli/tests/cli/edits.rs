@@ -41,7 +41,7 @@ fn a_fixed_step_is_tried_again_and_the_same_run_goes_on_to_success() {
     insta::assert_snapshot!(place.plain(&ran.out), @r"
     the edit keeps 4 steps as done
 
-    tried again (1): it failed, or was held
+    tried again (1): it failed, was held or dropped
       Work/Load   sh echo loaded >> world   at book.star:5:5
 
     ‹time› engine   resumed by ada, process ‹pid›
@@ -205,7 +205,7 @@ fn an_edit_that_changes_what_was_approved_asks_again() {
     asked again (1): what was approved has changed
       Go?
 
-    tried again (1): it failed, or was held
+    tried again (1): it failed, was held or dropped
       Act   sh echo act >> world; test -e mended   at book.star:5:5
     ");
     place.ran(&["resume", "@last", "--edited", "book.star", "--detach"]).ends(0);
@@ -236,7 +236,7 @@ def main():
     doubted (1): done, but the new postcondition does not hold; each holds until you --keep or --redo it
       One   sh test -e nothing gave exit code 1
 
-    tried again (1): it failed, or was held
+    tried again (1): it failed, was held or dropped
       Two   sh echo two >> world; test -e mended   at book.star:6:5
     ");
     with("    commit_point", "    step(\"Before\", sh(\"echo before >> world\"))\n    commit_point");

@@ -74,7 +74,7 @@ pub struct Lists {
     pub inserted: Vec<Touched>,
     pub undetermined: Vec<Undetermined>,
     pub doubted: Vec<Doubted>,
-    /// It failed, and is tried again.
+    /// It failed, was held or dropped, and is tried again.
     pub tried_again: Vec<Touched>,
 }
 
@@ -109,7 +109,7 @@ pub fn lists(entries: &[Entry], state: &RunState) -> Lists {
                             None => lists.kept += 1,
                         }
                     }
-                    Some((_, Phase::Held(_) | Phase::Failed { .. })) => lists.tried_again.push(touched()),
+                    Some((_, Phase::Held(_) | Phase::Failed { .. } | Phase::Dropped)) => lists.tried_again.push(touched()),
                     Some((known, _)) if is_in_flight(known) && step.fingerprint != Some(known.fingerprint) => {
                         lists.overtaken.push(touched());
                     }
