@@ -204,7 +204,7 @@ pub(crate) fn refuse_behind_parent(wire: &Wire, run: &RunId, state: &RunState) -
         printable(parent.path.as_str())
     );
     Err(CliError::new(Kind::PartOfAnother, message)
-        .hint(format!("see what that would take back: piton undo {name} --to {step} --plan"))
+        .hint(format!("show what taking it back would do: piton undo {name} --to {step} --plan"))
         .hint(format!("take it back: piton undo {name} --to {step}")))
 }
 

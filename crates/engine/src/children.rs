@@ -381,7 +381,8 @@ fn why_failed(state: &RunState, how: Finish) -> Failure {
         }
         _ => format!("its child run {run} was taken back"),
     };
-    let hint = "what it did: piton show; trying again starts another run".to_owned();
+    let name = state.started.as_ref().map_or("RUN", |started| started.run.short());
+    let hint = format!("what it did: piton show {name}; trying again starts another run");
     Failure { hint: Some(hint), ..Failure::new(FailureKind::Action, message) }
 }
 

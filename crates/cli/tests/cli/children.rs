@@ -221,6 +221,8 @@ fn ending_a_parent_ends_its_child_and_ending_a_child_fails_its_step() {
     place.ran(&["abort", &first, "--as", "grace", "--reason", "wrong service"]).ends(4);
     let ran = parent.ended().ends(1);
     assert!(ran.out.contains(&format!("its child run {first} was aborted by grace: wrong service")), "{}", ran.out);
+    let hint = format!("what it did: piton show {}; trying again starts another run", &first[..4]);
+    assert!(ran.err.contains(&hint), "{}", ran.err);
     // Trying again starts another run; both are taken back with the step.
     touch(&place, "fine");
     place.ran(&["resume", "@last", "--retry", "Move"]).ends(0);
@@ -242,7 +244,7 @@ fn taking_back_a_step_takes_back_its_run_which_is_shown_before_and_refused_besid
     let refused = place.ran(&["undo", &child]).ends(2);
     insta::assert_snapshot!(place.plain(&refused.err), @r#"
     error[P0034]: run ‹run› is a step of run ‹run›, "Move", and is done: it is taken back there
-      = see what that would take back: piton undo ‹run› --to Move --plan
+      = show what taking it back would do: piton undo ‹run› --to Move --plan
       = take it back: piton undo ‹run› --to Move
     "#);
     let plan = place.ran(&["undo", "@last", "--plan"]).ends(0);

@@ -11,6 +11,7 @@ mod children;
 mod children_deaths;
 mod edits;
 mod estimates;
+mod ended;
 mod faults;
 mod fleet;
 mod guards;
