@@ -238,10 +238,7 @@ impl Shared {
 
     /// Takes a child run back, and waits for that. `Err`: why it is not.
     pub(crate) fn undo_child(&self, run: &RunId) -> Result<Result<(), Failure>, Unwind> {
-        let failed = |why: String| Failure {
-            hint: Some(format!("see how it stands: piton show {}", run.short())),
-            ..Failure::new(FailureKind::Action, why)
-        };
+        let failed = |why: String| Failure::new(FailureKind::Action, why);
         let (mut engines, mut told) = (Engines::default(), None);
         loop {
             let seen = self.look_at_child(run)?;
@@ -254,8 +251,7 @@ impl Shared {
                 _ if taken && state.undoing.is_none() && state.taken_back.is_none() => {
                     return Ok(Err(failed(format!("its child run {run} did not begin to take itself back"))));
                 }
-                _ if taken && state.is_held() => {
-                    let why = child::waits(state).map_or_else(String::new, |wait| wait.why);
+                _ if taken && let Some(why) = seen.holds_going_back() => {
                     return Ok(Err(failed(format!("its child run {run} holds while it is taken back: {why}"))));
                 }
                 _ if told.is_some() => {}
@@ -264,7 +260,7 @@ impl Shared {
                     told = Some(self.tell_child(&seen, run, &message, "the run it belongs to takes it back")?);
                 }
                 // What failed is tried again with the step that failed for it.
-                _ if state.is_held() => {
+                _ if seen.holds_going_back().is_some() => {
                     let message = InboxMessage::RetryAll;
                     told = Some(self.tell_child(&seen, run, &message, "the run it belongs to takes it back")?);
                 }

@@ -30,6 +30,12 @@ pub(crate) fn started_as(handle: &Handle) -> String {
     }
 }
 
+/// Where to see what an attempt came to that was a run, or took one back.
+pub(crate) fn became(handle: Option<&Handle>) -> Option<Offer> {
+    let Some(Handle::Run { run }) = handle else { return None };
+    Some(Offer { command: format!("piton show {}", run.short()), does: "see how its child run stands" })
+}
+
 /// What a step waits for, in one line with the command that goes on.
 pub(crate) fn waits(run: &RunId, wait: &ChildWait) -> String {
     let verb = if wait.held { "holds" } else { "waits for a person" };
