@@ -74,8 +74,28 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Shows the run until it ends, or until nobody drives it any more; how it stands then.
+/// What following does when nobody reads what is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unread {
+    /// It ends: somebody only looked.
+    Ends,
+    /// It goes on: how the run ends is how the command ends that did something to it.
+    GoesOn,
+}
+
+/// Shows what a command that did something to a run made of it, until it ends, or until nobody drives it any more; how it
+/// stands then.
 pub(crate) fn follow(wire: &Wire, run: &RunId, json: bool) -> Result<Exit, CliError> {
+    print::tells_of(run);
+    show(wire, run, json, Unread::GoesOn)
+}
+
+/// Shows the run to somebody who only looks.
+pub(crate) fn watch(wire: &Wire, run: &RunId, json: bool) -> Result<Exit, CliError> {
+    show(wire, run, json, Unread::Ends)
+}
+
+fn show(wire: &Wire, run: &RunId, json: bool, unread: Unread) -> Result<Exit, CliError> {
     let screen = Screen::foreground(json);
     let run_dir = wire.store.run_dir(run);
     let (store, of) = (wire.store.clone(), run.clone());
@@ -87,24 +107,25 @@ pub(crate) fn follow(wire: &Wire, run: &RunId, json: bool) -> Result<Exit, CliEr
         Some(Handle::Run { run }) => progress.of(run),
         handle => said(&run_dir, handle),
     });
-    let shown = until_stopped(wire, run, |records| {
+    let shown = until_stopped(wire, run, unread, |records| {
         screen.durable(records);
         screen.with_story(|story| story.state.status())
     });
     screen.close();
     let status = shown?;
-    if print::closed() {
+    if print::closed() && unread == Unread::Ends {
         return Ok(Exit::Done);
     }
     screen.show_ending(run.short());
     Ok(Exit::of_status(status))
 }
 
-/// Hands on what the journal says, from its first record, until the run has ended, nobody drives it, or nobody reads.
-/// `see` gets new records, none where only time has passed, and says how the run stands.
+/// Hands on what the journal says, from its first record, until the run has ended, nobody drives it, or nobody reads
+/// and that ends it. `see` gets new records, none where only time has passed, and says how the run stands.
 pub(crate) fn until_stopped(
     wire: &Wire,
     run: &RunId,
+    unread: Unread,
     mut see: impl FnMut(&[Record]) -> Status,
 ) -> Result<Status, CliError> {
     let mut reader = Reader::new(wire, run);
@@ -113,7 +134,7 @@ pub(crate) fn until_stopped(
     loop {
         let records = reader.next()?;
         let status = see(&records);
-        if status.is_final() || print::closed() {
+        if status.is_final() || (print::closed() && unread == Unread::Ends) {
             return Ok(status);
         }
         if looked.is_none_or(|looked| looked.elapsed() >= LOOK_FOR_ENGINE) {
