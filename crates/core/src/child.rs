@@ -4,7 +4,7 @@
 //! state. Never reads a store and starts nothing: the parent's engine does.
 
 use crate::digest::Digest;
-use crate::event::{Finish, Stored};
+use crate::event::{Finish, Handle, Stored};
 use crate::hold::HoldReason;
 use crate::ids::RunId;
 use crate::path::Path;
@@ -156,6 +156,24 @@ impl Seen {
     /// It can neither be ended nor taken back: a person has to bring its window to an end first.
     pub fn is_stuck_forward(&self) -> bool {
         self.state.is_held() && self.state.open_window().is_some_and(|window| window.committed)
+    }
+}
+
+/// The child runs that a run's steps are at. How they stood when the run's last engine looked is in its journal; nobody has
+/// looked since, where it has none.
+pub fn open(state: &RunState) -> impl Iterator<Item = (&Path, &RunId)> {
+    let is_at = |path: &Path, child: &Child| {
+        let phase = state.steps.get(path).map(|step| &step.phase);
+        matches!(phase, Some(Phase::Running(started)) if matches!(&started.handle, Handle::Run { run } if *run == child.run))
+    };
+    state.children.iter().filter(move |(path, child)| is_at(path, child)).map(|(path, child)| (path, &child.run))
+}
+
+/// What a parent's journal should say that this child waits for.
+pub fn waits_now(seen: &Seen) -> Option<ChildWait> {
+    match next(seen) {
+        Next::Wait(wait) => Some(wait),
+        Next::Create | Next::Drive | Next::Follow | Next::Ended { .. } => None,
     }
 }
 

@@ -2,13 +2,14 @@
 //!
 //! Owns the polling and when following ends. Never appends and never takes a lease.
 
-use crate::children::Progress;
+use crate::children::{Progress, Standings};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::print;
 use crate::ui::Screen;
 use crate::wire::Wire;
 use piton_core::RunState;
+use piton_core::child;
 use piton_core::event::Handle;
 use piton_core::ids::RunId;
 use piton_core::ports::{Parking as _, Store as _};
@@ -83,6 +84,19 @@ pub(crate) enum Unread {
     GoesOn,
 }
 
+/// What a run's journal tells of it.
+pub(crate) struct Told {
+    status: Status,
+    /// It has child runs that have not ended.
+    follows: bool,
+}
+
+impl Told {
+    pub(crate) fn of(state: &RunState) -> Self {
+        Self { status: state.status(), follows: child::open(state).next().is_some() }
+    }
+}
+
 /// Shows what a command that did something to a run made of it, until it ends, or until nobody drives it any more; how it
 /// stands then.
 pub(crate) fn follow(wire: &Wire, run: &RunId, json: bool) -> Result<Exit, CliError> {
@@ -109,43 +123,49 @@ fn show(wire: &Wire, run: &RunId, json: bool, unread: Unread) -> Result<Exit, Cl
     });
     let shown = until_stopped(wire, run, unread, |records| {
         screen.durable(records);
-        screen.with_story(|story| story.state.status())
+        screen.with_story(|story| Told::of(&story.state))
     });
+    if shown.is_ok() && wire.store.find(run.as_str())?.held_by.is_none() {
+        screen.correct(|state| _ = Standings::new(wire).correct(state));
+    }
     screen.close();
-    let status = shown?;
+    shown?;
     if print::closed() && unread == Unread::Ends {
         return Ok(Exit::Done);
     }
     screen.show_ending(run.short());
-    Ok(Exit::of_status(status))
+    Ok(Exit::of_status(screen.with_story(|story| story.state.status())))
 }
 
 /// Hands on what the journal says, from its first record, until the run has ended, nobody drives it, or nobody reads
-/// and that ends it. `see` gets new records, none where only time has passed, and says how the run stands.
+/// and that ends it. `see` gets new records, none where only time has passed, and says what they tell.
 pub(crate) fn until_stopped(
     wire: &Wire,
     run: &RunId,
     unread: Unread,
-    mut see: impl FnMut(&[Record]) -> Status,
-) -> Result<Status, CliError> {
+    mut see: impl FnMut(&[Record]) -> Told,
+) -> Result<(), CliError> {
     let mut reader = Reader::new(wire, run);
+    let mut standings = Standings::new(wire);
     let mut last_engine = Instant::now();
     let mut looked: Option<Instant> = None;
     loop {
         let records = reader.next()?;
-        let status = see(&records);
-        if status.is_final() || (print::closed() && unread == Unread::Ends) {
-            return Ok(status);
+        let told = see(&records);
+        if told.status.is_final() || (print::closed() && unread == Unread::Ends) {
+            return Ok(());
         }
         if looked.is_none_or(|looked| looked.elapsed() >= LOOK_FOR_ENGINE) {
             looked = Some(Instant::now());
             if wire.store.find(run.as_str())?.held_by.is_some() {
                 last_engine = Instant::now();
             } else if last_engine.elapsed() >= WITHOUT_ENGINE {
-                // One that is parked goes on by itself, with another engine.
-                if wire.store.parked_until(run)?.is_none() {
-                    return Ok(status);
+                // One that is parked goes on by itself, with another engine; so does one whose child runs are at work.
+                if wire.store.parked_until(run)?.is_none() && !(told.follows && standings.of(run)?.1) {
+                    return Ok(());
                 }
+                // When what it waits for is there, that engine has this long to start.
+                last_engine = Instant::now();
             }
         }
         if records.is_empty() {

@@ -4,7 +4,7 @@
 //! masked before they were kept; control characters in them are made visible here. Never changes a file.
 
 use crate::args::LogsArgs;
-use crate::commands::follow::{Unread, until_stopped};
+use crate::commands::follow::{Told, Unread, until_stopped};
 use crate::commands::names;
 use crate::commands::waker;
 use crate::error::CliError;
@@ -38,7 +38,7 @@ pub(crate) fn run(args: LogsArgs) -> Result<Exit, CliError> {
         until_stopped(&wire, &run, Unread::Ends, |records| {
             log.see(records);
             log.pump(false);
-            log.story.state.status()
+            Told::of(&log.story.state)
         })?;
     } else {
         wire.records(&run, &mut Chain::default(), |record| {
