@@ -300,12 +300,23 @@ pub(crate) fn dispatch() -> std::process::ExitCode {
             error.exit()
         }
     };
-    match print::failure() {
-        Some(error) => {
-            print::note(&CliError::new(Kind::File, "standard output cannot be written").source(error).render());
-            Kind::File.exit().into()
+    print::failure().map_or(exit, |error| unread(exit, error)).into()
+}
+
+/// How a command ends whose output is lost. Where it only prints, it has failed. What it did to a run is done all the same:
+/// the exit code tells of that.
+fn unread(exit: Exit, error: std::io::Error) -> Exit {
+    let lost = "standard output cannot be written";
+    match print::told() {
+        Some(run) => {
+            let see = format!("see how it stands: piton show {}", run.short());
+            print::note(&format!("warning: {lost} ({error}): the run went on without it; {see}"));
+            exit
         }
-        None => exit.into(),
+        None => {
+            print::note(&CliError::new(Kind::File, lost).source(error).render());
+            Kind::File.exit()
+        }
     }
 }
 

@@ -11,14 +11,14 @@ use crate::project::{self, Snapshot, SourceFile};
 use crate::ui::text::{path_word, printable};
 use crate::wire::{PLAN_SOURCE, Wire};
 use crate::world;
-use piton_core::child::Parent;
+use piton_core::child::{self, Next, Parent, Seen};
 use piton_core::event::{Attach, FORMAT, RunStarted, Runbook as Described};
 use piton_core::ids::RunId;
 use piton_core::plan::{Entry, Plan, PlannedRunbook};
 use piton_core::ports::{Children, Clock as _, LeaseOutcome, NewChild, NewRun, Store as _, StoreErrorKind};
 use piton_core::progress::Said;
 use piton_core::record::Chain;
-use piton_core::state::{Phase, Step};
+use piton_core::state::{Phase, Status, Step};
 use piton_core::{Path, RunState, Value};
 use piton_lang::Runbook;
 use std::collections::HashMap;
@@ -204,8 +204,72 @@ pub(crate) fn refuse_behind_parent(wire: &Wire, run: &RunId, state: &RunState) -
         printable(parent.path.as_str())
     );
     Err(CliError::new(Kind::PartOfAnother, message)
-        .hint(format!("see what that would take back: piton undo {name} --to {step} --plan"))
+        .hint(format!("show what taking it back would do: piton undo {name} --to {step} --plan"))
         .hint(format!("take it back: piton undo {name} --to {step}")))
+}
+
+/// Runs and the runs below them as they stand now. A run that nobody drives does not know how its child runs have gone on:
+/// its journal tells how they stood when its last engine left.
+pub(crate) struct Standings {
+    wire: Wire,
+    /// What was read of their journals, so that looking again costs little.
+    known: HashMap<RunId, Arc<RunState>>,
+}
+
+impl Standings {
+    pub(crate) fn new(wire: &Wire) -> Self {
+        Self { wire: wire.clone(), known: HashMap::new() }
+    }
+
+    /// Corrects, in the state of a run that nobody drives, how its child runs stand. True: it goes on by itself, since those
+    /// that it waits for do, and nothing else of it was interrupted.
+    pub(crate) fn correct(&mut self, state: &mut RunState) -> bool {
+        let open: Vec<(Path, RunId)> = child::open(state).map(|(path, run)| (path.clone(), run.clone())).collect();
+        let (mut going_on, mut waiting) = (0, 0);
+        for (path, run) in open {
+            // What cannot be looked at stands as the journal has it.
+            let Ok((seen, goes_on)) = self.seen(&run) else { continue };
+            let waits = child::waits_now(&seen);
+            going_on += u64::from(goes_on);
+            waiting += u64::from(waits.is_some());
+            if let Some(known) = state.children.get_mut(&path) {
+                known.waits = waits;
+            }
+        }
+        going_on > 0 && state.status() == Status::Running && state.running_steps == going_on + waiting
+    }
+
+    /// How a run stands, and whether it goes on although nobody drives it.
+    pub(crate) fn of(&mut self, run: &RunId) -> Result<(Status, bool), CliError> {
+        let (seen, goes_on) = self.seen(run)?;
+        Ok((seen.state.status(), goes_on && !seen.driven))
+    }
+
+    /// A run as it stands now, and whether it goes on: somebody is at work on it, or on what it waits for.
+    fn seen(&mut self, run: &RunId) -> Result<(Seen, bool), CliError> {
+        let driven = match self.wire.store.find(run.as_str()) {
+            Ok(found) => found.held_by.is_some(),
+            Err(error) if error.kind == StoreErrorKind::Unknown => return Ok((Seen::default(), false)),
+            Err(error) => return Err(error.into()),
+        };
+        let mut state = self.known.remove(run).unwrap_or_default();
+        let read = Arc::make_mut(&mut state);
+        read_on(&self.wire, run, read)?;
+        // Runs are not nested deeper than `MAX_DEPTH`.
+        let by_itself = !driven && self.correct(read);
+        self.known.insert(run.clone(), state.clone());
+        let seen = Seen { exists: true, driven, state };
+        let goes_on = by_itself || child::next(&seen) == Next::Follow;
+        Ok((seen, goes_on))
+    }
+}
+
+fn read_on(wire: &Wire, run: &RunId, state: &mut RunState) -> Result<(), CliError> {
+    let mut chain = Chain { seq: state.seq, head: state.head };
+    wire.records(run, &mut chain, |record| {
+        state.apply(&record);
+        ControlFlow::Continue(())
+    })
 }
 
 /// What child runs are at, for screens that look again and again.
@@ -222,12 +286,7 @@ impl Progress {
     pub(crate) fn of(&self, run: &RunId) -> Option<Said> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let state = known.entry(run.clone()).or_default();
-        let mut chain = Chain { seq: state.seq, head: state.head };
-        let read = self.wire.records(run, &mut chain, |record| {
-            state.apply(&record);
-            ControlFlow::Continue(())
-        });
-        read.ok()?;
+        read_on(&self.wire, run, state).ok()?;
         state.started.as_ref()?;
         Some(Said { line: Some(piton_core::child::progress(run, state)), progress: None })
     }

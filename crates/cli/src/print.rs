@@ -1,9 +1,10 @@
 //! The only place that writes to standard output and standard error.
 //!
 //! Owns what happens when nobody reads any more: a closed pipe silences all further output and nothing else, since a
-//! run must not die because `head` has seen enough; any other failure to write is kept for `main` to report.
-//! Never decides what is said.
+//! run must not die because `head` has seen enough; any other failure to write is kept for `main` to report, with the run
+//! that was told of, if any: what became of that is no matter of who could read it. Never decides what is said.
 
+use piton_core::RunId;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -11,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 static CLOSED: AtomicBool = AtomicBool::new(false);
 static FAILED: Mutex<Option<io::Error>> = Mutex::new(None);
+static TOLD: Mutex<Option<RunId>> = Mutex::new(None);
 
 /// Writes to standard output, as it is.
 pub(crate) fn out(text: &str) {
@@ -50,6 +52,16 @@ pub(crate) fn closed() -> bool {
 /// Why output was lost, where it was not a closed pipe. For `main`, at the end.
 pub(crate) fn failure() -> Option<io::Error> {
     FAILED.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// This command does something to this run: what it prints only tells of that.
+pub(crate) fn tells_of(run: &RunId) {
+    TOLD.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| run.clone());
+}
+
+/// The run that this command has done something to.
+pub(crate) fn told() -> Option<RunId> {
+    TOLD.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 /// Standard output is a terminal that takes control sequences.

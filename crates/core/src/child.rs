@@ -4,7 +4,7 @@
 //! state. Never reads a store and starts nothing: the parent's engine does.
 
 use crate::digest::Digest;
-use crate::event::{Finish, Stored};
+use crate::event::{Finish, Handle, Stored};
 use crate::hold::HoldReason;
 use crate::ids::RunId;
 use crate::path::Path;
@@ -132,9 +132,48 @@ impl Seen {
             && state.run_holds.iter().all(paused)
     }
 
+    /// Its taking back holds: why. What held it before is taken back like everything else, and holds nothing; and while it has
+    /// an engine, that may be about to look at it.
+    pub fn holds_going_back(&self) -> Option<String> {
+        self.state.undoing.as_ref().filter(|_| !self.driven)?;
+        let steps = self.state.steps_in_order();
+        let undo = steps.iter().find_map(|(path, step)| {
+            let failure = step.undo.held.as_ref()?;
+            Some(format!("\"{path}\": its undo failed: {failure}"))
+        });
+        // Nothing is taken back under the feet of what may still be alive, nor in what may be another place.
+        let doubt = || {
+            steps.iter().find_map(|(path, step)| match &step.phase {
+                Phase::Held(reason) if step.open.is_some() || matches!(**reason, HoldReason::Rotated { .. }) => {
+                    Some(format!("\"{path}\": {reason}"))
+                }
+                _ => None,
+            })
+        };
+        undo.or_else(doubt).as_deref().map(first_line)
+    }
+
     /// It can neither be ended nor taken back: a person has to bring its window to an end first.
     pub fn is_stuck_forward(&self) -> bool {
         self.state.is_held() && self.state.open_window().is_some_and(|window| window.committed)
+    }
+}
+
+/// The child runs that a run's steps are at. How they stood when the run's last engine looked is in its journal; nobody has
+/// looked since, where it has none.
+pub fn open(state: &RunState) -> impl Iterator<Item = (&Path, &RunId)> {
+    let is_at = |path: &Path, child: &Child| {
+        let phase = state.steps.get(path).map(|step| &step.phase);
+        matches!(phase, Some(Phase::Running(started)) if matches!(&started.handle, Handle::Run { run } if *run == child.run))
+    };
+    state.children.iter().filter(move |(path, child)| is_at(path, child)).map(|(path, child)| (path, &child.run))
+}
+
+/// What a parent's journal should say that this child waits for.
+pub fn waits_now(seen: &Seen) -> Option<ChildWait> {
+    match next(seen) {
+        Next::Wait(wait) => Some(wait),
+        Next::Create | Next::Drive | Next::Follow | Next::Ended { .. } => None,
     }
 }
 
@@ -176,8 +215,12 @@ fn why_held(state: &RunState) -> String {
     });
     let beside = || state.other_holds.iter().next().map(|(path, reason)| format!("\"{path}\": {reason}"));
     let why = step.or_else(beside).or_else(|| state.run_holds.first().map(ToString::to_string)).unwrap_or_default();
-    // One line: what a runbook raised is a whole diagnostic.
-    why.lines().next().unwrap_or_default().to_owned()
+    first_line(&why)
+}
+
+/// What a runbook raised is a whole diagnostic.
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
 }
 
 /// What a child run is at, in one line, for its parent's screen.

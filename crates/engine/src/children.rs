@@ -37,6 +37,8 @@ pub(crate) struct Children {
     known: HashMap<RunId, Arc<RunState>>,
     /// Told to go on, once in an engine's life.
     woken: HashSet<RunId>,
+    /// Their branches have parked, and are not called again before they have a thread.
+    parked: HashSet<RunId>,
 }
 
 /// An engine for a child run, each time it has none.
@@ -70,6 +72,7 @@ impl Shared {
         let asked = about.fingerprint;
         let about = About { fingerprint: started.fingerprint, ..about };
         let registered = self.register(about.path);
+        lock(&self.children).parked.remove(run);
         let mut engines = Engines::default();
         let (mut paused, mut told) = (false, 0);
         loop {
@@ -91,6 +94,7 @@ impl Shared {
                     None => {
                         self.child_stands(about.path, run, Some(wait));
                         self.journal.flush()?;
+                        lock(&self.children).parked.insert(run.clone());
                         return Err(Unwind::Parked);
                     }
                 },
@@ -98,7 +102,7 @@ impl Shared {
                     self.child_stands(about.path, run, None);
                     self.drive_child(about, &seen, run, &mut engines)?;
                 }
-                Next::Follow => self.child_stands(about.path, run, None),
+                Next::Follow => drop(self.child_stands(about.path, run, None)),
             }
             if !paused && self.journal.with(is_paused) && !seen.never_began() {
                 paused = true;
@@ -160,13 +164,14 @@ impl Shared {
         self.ports.children.drive(run)
     }
 
-    /// Journals how the child stands, where that has changed.
-    fn child_stands(&self, path: &Path, run: &RunId, waits: Option<ChildWait>) {
+    /// Journals how the child stands, where that has changed: true.
+    fn child_stands(&self, path: &Path, run: &RunId, waits: Option<ChildWait>) -> bool {
         self.journal.transact(|state| {
-            let known = state.children.get(path).is_some_and(|child| child.run == *run && child.waits == waits);
+            let is_at = child::open(state).any(|(at, child)| at == path && child == run);
+            let changed = is_at && state.children.get(path).is_some_and(|child| child.waits != waits);
             let stands = Event::ChildStands(ChildStands { path: path.clone(), run: run.clone(), waits });
-            (if known { Vec::new() } else { vec![stands] }, ())
-        });
+            (if changed { vec![stands] } else { Vec::new() }, changed)
+        })
     }
 
     fn child_ended(
@@ -238,10 +243,7 @@ impl Shared {
 
     /// Takes a child run back, and waits for that. `Err`: why it is not.
     pub(crate) fn undo_child(&self, run: &RunId) -> Result<Result<(), Failure>, Unwind> {
-        let failed = |why: String| Failure {
-            hint: Some(format!("see how it stands: piton show {}", run.short())),
-            ..Failure::new(FailureKind::Action, why)
-        };
+        let failed = |why: String| Failure::new(FailureKind::Action, why);
         let (mut engines, mut told) = (Engines::default(), None);
         loop {
             let seen = self.look_at_child(run)?;
@@ -254,8 +256,7 @@ impl Shared {
                 _ if taken && state.undoing.is_none() && state.taken_back.is_none() => {
                     return Ok(Err(failed(format!("its child run {run} did not begin to take itself back"))));
                 }
-                _ if taken && state.is_held() => {
-                    let why = child::waits(state).map_or_else(String::new, |wait| wait.why);
+                _ if taken && let Some(why) = seen.holds_going_back() => {
                     return Ok(Err(failed(format!("its child run {run} holds while it is taken back: {why}"))));
                 }
                 _ if told.is_some() => {}
@@ -264,7 +265,7 @@ impl Shared {
                     told = Some(self.tell_child(&seen, run, &message, "the run it belongs to takes it back")?);
                 }
                 // What failed is tried again with the step that failed for it.
-                _ if state.is_held() => {
+                _ if seen.holds_going_back().is_some() => {
                     let message = InboxMessage::RetryAll;
                     told = Some(self.tell_child(&seen, run, &message, "the run it belongs to takes it back")?);
                 }
@@ -297,20 +298,40 @@ impl Shared {
         self.seen_child(run).map_err(|error| child_broken(run, &error))
     }
 
+    /// One that nobody drives may wait for a child run of its own, which goes on all the same: how that stands now is looked
+    /// up, for its own journal tells only how it stood when its last engine left.
     fn seen_child(&self, run: &RunId) -> Result<Seen, StoreError> {
-        let store = &self.ports.store;
-        let row = match store.find(run.as_str()) {
+        let row = match self.ports.store.find(run.as_str()) {
             Ok(row) => row,
             Err(error) if error.kind == StoreErrorKind::Unknown => return Ok(Seen::default()),
             Err(error) => return Err(error),
         };
+        let state = self.read_child(run, row.head_seq)?;
+        let mut seen = Seen { exists: true, driven: row.held_by.is_some(), state };
+        if !seen.driven {
+            // Runs are not nested deeper than `MAX_DEPTH`.
+            let open: Vec<_> = child::open(&seen.state).map(|(path, run)| (path.clone(), run.clone())).collect();
+            for (path, below) in open {
+                let waits = child::waits_now(&self.seen_child(&below)?);
+                if seen.state.children.get(&path).is_some_and(|known| known.waits != waits)
+                    && let Some(known) = Arc::make_mut(&mut seen.state).children.get_mut(&path)
+                {
+                    known.waits = waits;
+                }
+            }
+        }
+        Ok(seen)
+    }
+
+    /// A child run as its journal has it.
+    fn read_child(&self, run: &RunId, head_seq: u64) -> Result<Arc<RunState>, StoreError> {
         let mut children = lock(&self.children);
         let known = children.known.entry(run.clone()).or_default();
-        if row.head_seq > known.seq {
+        if head_seq > known.seq {
             let state = Arc::make_mut(known);
             let mut chain = Chain { seq: state.seq, head: state.head };
             let mut damaged = None;
-            store.read(run, state.seq, &mut |sealed| match chain.open(&sealed) {
+            self.ports.store.read(run, state.seq, &mut |sealed| match chain.open(&sealed) {
                 Ok(record) => {
                     state.apply(&record);
                     ControlFlow::Continue(())
@@ -324,22 +345,21 @@ impl Shared {
                 return Err(StoreError { kind: StoreErrorKind::Unreadable, message, source: None });
             }
         }
-        Ok(Seen { exists: true, driven: row.held_by.is_some(), state: known.clone() })
+        Ok(known.clone())
     }
 
-    /// Wakes a branch whose child run goes on, or has ended: nobody else would tell this run.
+    /// Sees how the child runs stand whose branches wait for them, and wakes those: nobody else would tell this run. A branch
+    /// that has no thread yet says nothing, so that is journaled here.
     pub(crate) fn look_for_children(&self) {
+        let parked = lock(&self.children).parked.clone();
         let waiting = self.journal.with(|state| {
-            let waiting = state.children.values().filter(|child| child.waits.is_some());
-            waiting.map(|child| (child.run.clone(), child.waits.clone())).collect::<Vec<_>>()
+            let waits = |path: &Path| state.children.get(path).is_some_and(|child| child.waits.is_some());
+            let nobody_follows = child::open(state).filter(|(path, run)| waits(path) || parked.contains(*run));
+            nobody_follows.map(|(path, run)| (path.clone(), run.clone())).collect::<Vec<_>>()
         });
-        for (run, waits) in waiting {
+        for (path, run) in waiting {
             let Ok(seen) = self.seen_child(&run) else { continue };
-            let now = match child::next(&seen) {
-                Next::Wait(wait) => Some(wait),
-                _ => None,
-            };
-            if now != waits {
+            if self.child_stands(&path, &run, child::waits_now(&seen)) {
                 self.changes.notify();
             }
         }
@@ -381,7 +401,8 @@ fn why_failed(state: &RunState, how: Finish) -> Failure {
         }
         _ => format!("its child run {run} was taken back"),
     };
-    let hint = "what it did: piton show; trying again starts another run".to_owned();
+    let name = state.started.as_ref().map_or("RUN", |started| started.run.short());
+    let hint = format!("what it did: piton show {name}; trying again starts another run");
     Failure { hint: Some(hint), ..Failure::new(FailureKind::Action, message) }
 }
 

@@ -222,15 +222,17 @@ impl Shared {
 
     /// Performs one undo with its attempts. The failure of the last, where all fail.
     fn perform_undo(&self, item: &UndoItem, action: &Action, whole: (&Path, &Mode)) -> Result<Option<Failure>, Unwind> {
+        // A child run has used up its own attempts, and holds for a person.
+        let attempts = if matches!(action, Action::UndoRun { .. }) { 1 } else { UNDO_ATTEMPTS };
         let mut failure = None;
-        for tries in 1..=UNDO_ATTEMPTS {
+        for tries in 1..=attempts {
             let attempt =
                 self.journal.with(|state| state.steps.get(&item.path).map_or(0, |step| step.undo.attempts)) + 1;
             match self.try_undo(item, (action, attempt), whole)? {
                 Ok(()) => return Ok(None),
                 Err(failed) => {
                     let pause = StdDuration::from_millis(UNDO_BACKOFF_MS << (tries - 1));
-                    let again = tries < UNDO_ATTEMPTS;
+                    let again = tries < attempts;
                     let retry_at_us =
                         again.then(|| self.journal.now().wall_us.saturating_add_unsigned(pause.as_micros() as u64));
                     self.journal.append([Event::UndoFailed(UndoFailed {

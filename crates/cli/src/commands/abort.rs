@@ -3,9 +3,10 @@
 //! Owns the request. The engine ends what runs, here or where the run is driven already.
 
 use crate::args::DecideArgs;
+use crate::commands::ended::ended;
 use crate::commands::follow::{self, Reader};
 use crate::commands::{engine, post, waker};
-use crate::error::{CliError, Kind};
+use crate::error::CliError;
 use crate::exit::Exit;
 use crate::world;
 use piton_core::hold::Decision;
@@ -15,12 +16,8 @@ pub(crate) fn run(args: DecideArgs) -> Result<Exit, CliError> {
     let wire = waker::open()?;
     let run = wire.store.find(&args.run)?.id;
     let state = wire.state(&run)?;
-    let ended = |status: &str| {
-        CliError::new(Kind::RunEnded, format!("run {run} has ended: it {status}"))
-            .hint(format!("what it did can still be taken back: piton undo {}", run.short()))
-    };
     if state.finished.is_some() {
-        return Err(ended(state.status().word()));
+        return Err(ended(&wire, &run, &state));
     }
     let by = world::actor(args.actor.as_deref());
     let decision = Decision { by: by.clone(), saw: state.head, why: args.reason };
@@ -32,6 +29,6 @@ pub(crate) fn run(args: DecideArgs) -> Result<Exit, CliError> {
     }
     match post::await_taken(&wire, &mut reader, id, &decision)? {
         post::Sent::Accepted => follow::follow(&wire, &run, false),
-        post::Sent::Refused => Err(ended(wire.state(&run)?.status().word())),
+        post::Sent::Refused => Err(ended(&wire, &run, &wire.state(&run)?)),
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::args::AnswerArgs;
 use crate::commands::approve::{Given, asked_at, give};
+use crate::commands::ended::ended;
 use crate::commands::{fields, names, waker};
 use crate::error::{CliError, Kind};
 use crate::exit::Exit;
@@ -18,6 +19,9 @@ pub(crate) fn run(args: AnswerArgs) -> Result<Exit, CliError> {
     let wire = waker::open()?;
     let run = wire.store.find(&args.run)?.id;
     let state = wire.state(&run)?;
+    if state.finished.is_some() {
+        return Err(ended(&wire, &run, &state));
+    }
     let (path, asked) = asked_at(&state, names::step(&state, &args.step, run.short())?, &run)?;
     let answer = match (&asked.ask, args.done) {
         (Ask::Fields { fields: wanted }, false) => Answer::Fields { fields: fields::parse(wanted, &args.fields)? },

@@ -4,6 +4,7 @@
 //! between asks again.
 
 use crate::args::ApproveArgs;
+use crate::commands::ended::ended;
 use crate::commands::{engine, names, post, waker};
 use crate::error::{CliError, Kind};
 use crate::exit::Exit;
@@ -31,6 +32,9 @@ pub(crate) fn run(args: ApproveArgs) -> Result<Exit, CliError> {
     let wire = waker::open()?;
     let run = wire.store.find(&args.run)?.id;
     let state = wire.state(&run)?;
+    if state.finished.is_some() {
+        return Err(ended(&wire, &run, &state));
+    }
     let answer = if args.reject { Answer::Reject } else { Answer::Approve };
     let (path, asked) = match &args.step {
         Some(name) => asked_at(&state, names::step(&state, name, run.short())?, &run)?,
@@ -51,9 +55,6 @@ pub(crate) struct Given {
 /// Sends the answer and says what came of it.
 pub(crate) fn give(wire: &Wire, run: &RunId, state: &RunState, given: Given) -> Result<Exit, CliError> {
     let Given { path, asked, answer, decision } = given;
-    if state.finished.is_some() {
-        return Err(CliError::new(Kind::RunEnded, format!("run {run} has ended: it {}", state.status().word())));
-    }
     let name = printable(path.as_str());
     let now_us = wire.clock.now().wall_us;
     check_answer(state, &path, &answer, &decision, now_us)
@@ -168,9 +169,6 @@ fn only_question(state: &RunState, answer: &Answer, run: &RunId) -> Result<(Path
     questions.sort_by(|(a, _), (b, _)| a.as_str().cmp(b.as_str()));
     match questions.as_slice() {
         [one] => Ok(one.clone()),
-        [] if state.finished.is_some() => {
-            Err(CliError::new(Kind::RunEnded, format!("run {run} has ended: it {}", state.status().word())))
-        }
         [] => Err(CliError::new(Kind::NothingAsked, format!("run {run} asks for no approval now"))
             .hint(format!("see how it stands: piton show {}", run.short()))),
         several => {

@@ -145,6 +145,7 @@ pub(crate) fn take_lease(wire: &Wire, run: &RunId) -> Result<Box<dyn Lease>, Cli
 /// Drives a run until it ends, holds, or a signal ends this process.
 pub(crate) fn drive(wire: &Wire, driven: Driven, screen: Arc<Screen>) -> Result<Exit, CliError> {
     let (run, by) = (driven.run.clone(), driven.by.clone());
+    print::tells_of(&run);
     // Steps are cloned, their texts and outcomes shared: reading the journal a second time would cost far more.
     if let Some(story) = &driven.known {
         screen.remember(story.clone());
@@ -223,6 +224,7 @@ impl Following {
 
 /// Starts an engine for the run in the background and returns when it has the lease, or says why not.
 pub(crate) fn spawn_detached(wire: &Wire, run: &RunId) -> Result<(), CliError> {
+    print::tells_of(run);
     spawn(wire, run, &[])
 }
 

@@ -2,13 +2,14 @@
 //!
 //! Owns the polling and when following ends. Never appends and never takes a lease.
 
-use crate::children::Progress;
+use crate::children::{Progress, Standings};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::print;
 use crate::ui::Screen;
 use crate::wire::Wire;
 use piton_core::RunState;
+use piton_core::child;
 use piton_core::event::Handle;
 use piton_core::ids::RunId;
 use piton_core::ports::{Parking as _, Store as _};
@@ -74,8 +75,41 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Shows the run until it ends, or until nobody drives it any more; how it stands then.
+/// What following does when nobody reads what is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unread {
+    /// It ends: somebody only looked.
+    Ends,
+    /// It goes on: how the run ends is how the command ends that did something to it.
+    GoesOn,
+}
+
+/// What a run's journal tells of it.
+pub(crate) struct Told {
+    status: Status,
+    /// It has child runs that have not ended.
+    follows: bool,
+}
+
+impl Told {
+    pub(crate) fn of(state: &RunState) -> Self {
+        Self { status: state.status(), follows: child::open(state).next().is_some() }
+    }
+}
+
+/// Shows what a command that did something to a run made of it, until it ends, or until nobody drives it any more; how it
+/// stands then.
 pub(crate) fn follow(wire: &Wire, run: &RunId, json: bool) -> Result<Exit, CliError> {
+    print::tells_of(run);
+    show(wire, run, json, Unread::GoesOn)
+}
+
+/// Shows the run to somebody who only looks.
+pub(crate) fn watch(wire: &Wire, run: &RunId, json: bool) -> Result<Exit, CliError> {
+    show(wire, run, json, Unread::Ends)
+}
+
+fn show(wire: &Wire, run: &RunId, json: bool, unread: Unread) -> Result<Exit, CliError> {
     let screen = Screen::foreground(json);
     let run_dir = wire.store.run_dir(run);
     let (store, of) = (wire.store.clone(), run.clone());
@@ -87,44 +121,51 @@ pub(crate) fn follow(wire: &Wire, run: &RunId, json: bool) -> Result<Exit, CliEr
         Some(Handle::Run { run }) => progress.of(run),
         handle => said(&run_dir, handle),
     });
-    let shown = until_stopped(wire, run, |records| {
+    let shown = until_stopped(wire, run, unread, |records| {
         screen.durable(records);
-        screen.with_story(|story| story.state.status())
+        screen.with_story(|story| Told::of(&story.state))
     });
+    if shown.is_ok() && wire.store.find(run.as_str())?.held_by.is_none() {
+        screen.correct(|state| _ = Standings::new(wire).correct(state));
+    }
     screen.close();
-    let status = shown?;
-    if print::closed() {
+    shown?;
+    if print::closed() && unread == Unread::Ends {
         return Ok(Exit::Done);
     }
     screen.show_ending(run.short());
-    Ok(Exit::of_status(status))
+    Ok(Exit::of_status(screen.with_story(|story| story.state.status())))
 }
 
-/// Hands on what the journal says, from its first record, until the run has ended, nobody drives it, or nobody reads.
-/// `see` gets new records, none where only time has passed, and says how the run stands.
+/// Hands on what the journal says, from its first record, until the run has ended, nobody drives it, or nobody reads
+/// and that ends it. `see` gets new records, none where only time has passed, and says what they tell.
 pub(crate) fn until_stopped(
     wire: &Wire,
     run: &RunId,
-    mut see: impl FnMut(&[Record]) -> Status,
-) -> Result<Status, CliError> {
+    unread: Unread,
+    mut see: impl FnMut(&[Record]) -> Told,
+) -> Result<(), CliError> {
     let mut reader = Reader::new(wire, run);
+    let mut standings = Standings::new(wire);
     let mut last_engine = Instant::now();
     let mut looked: Option<Instant> = None;
     loop {
         let records = reader.next()?;
-        let status = see(&records);
-        if status.is_final() || print::closed() {
-            return Ok(status);
+        let told = see(&records);
+        if told.status.is_final() || (print::closed() && unread == Unread::Ends) {
+            return Ok(());
         }
         if looked.is_none_or(|looked| looked.elapsed() >= LOOK_FOR_ENGINE) {
             looked = Some(Instant::now());
             if wire.store.find(run.as_str())?.held_by.is_some() {
                 last_engine = Instant::now();
             } else if last_engine.elapsed() >= WITHOUT_ENGINE {
-                // One that is parked goes on by itself, with another engine.
-                if wire.store.parked_until(run)?.is_none() {
-                    return Ok(status);
+                // One that is parked goes on by itself, with another engine; so does one whose child runs are at work.
+                if wire.store.parked_until(run)?.is_none() && !(told.follows && standings.of(run)?.1) {
+                    return Ok(());
                 }
+                // When what it waits for is there, that engine has this long to start.
+                last_engine = Instant::now();
             }
         }
         if records.is_empty() {

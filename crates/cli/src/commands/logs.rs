@@ -4,7 +4,7 @@
 //! masked before they were kept; control characters in them are made visible here. Never changes a file.
 
 use crate::args::LogsArgs;
-use crate::commands::follow::until_stopped;
+use crate::commands::follow::{Told, Unread, until_stopped};
 use crate::commands::names;
 use crate::commands::waker;
 use crate::error::CliError;
@@ -35,10 +35,10 @@ pub(crate) fn run(args: LogsArgs) -> Result<Exit, CliError> {
     };
     let mut log = Log { run_dir: wire.store.run_dir(&run), path, story: Story::default(), outputs: Vec::new() };
     if args.follow {
-        until_stopped(&wire, &run, |records| {
+        until_stopped(&wire, &run, Unread::Ends, |records| {
             log.see(records);
             log.pump(false);
-            log.story.state.status()
+            Told::of(&log.story.state)
         })?;
     } else {
         wire.records(&run, &mut Chain::default(), |record| {

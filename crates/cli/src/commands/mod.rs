@@ -32,6 +32,7 @@ pub(crate) mod plan;
 mod anchor;
 mod call;
 mod edited;
+mod ended;
 mod fields;
 mod follow;
 mod leftovers;

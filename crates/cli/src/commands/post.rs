@@ -6,6 +6,7 @@
 use crate::commands::engine;
 use crate::commands::follow::Reader;
 use crate::error::{CliError, Kind};
+use crate::print;
 use crate::wire::Wire;
 use piton_core::event::Event;
 use piton_core::hold::Decision;
@@ -31,6 +32,7 @@ pub(crate) fn post(wire: &Wire, run: &RunId, decision: &Decision, message: &Inbo
 
 /// Posts a message, sees to it that an engine takes it up, and says what came of it.
 pub(crate) fn send(wire: &Wire, run: &RunId, decision: &Decision, message: &InboxMessage) -> Result<Sent, CliError> {
+    print::tells_of(run);
     let mut reader = Reader::new(wire, run);
     reader.skip()?;
     let id = post(wire, run, decision, message)?;

@@ -5,6 +5,7 @@
 
 use crate::args::ResumeArgs;
 use crate::children;
+use crate::commands::ended::ended;
 use crate::commands::follow::{self, Reader};
 use crate::commands::post::{self, Sent};
 use crate::commands::{edited, engine, leftovers, names, waker};
@@ -31,8 +32,7 @@ pub(crate) fn run(args: ResumeArgs) -> Result<Exit, CliError> {
             leftovers::clear(&wire, &run)?;
         }
         children::wake_parent(&wire, &run, state)?;
-        return Err(CliError::new(Kind::RunEnded, format!("run {run} has ended: it {}", state.status().word()))
-            .hint(format!("see what it did: piton show {}", run.short())));
+        return Err(ended(&wire, &run, state));
     }
     let by = world::actor(args.actor.as_deref());
     let decision = Decision { by: by.clone(), saw: state.head, why: args.reason.clone() };

@@ -3,6 +3,7 @@
 //! Owns the table and its JSON, documented in `docs/json.md`.
 
 use crate::args::JsonArgs;
+use crate::children::Standings;
 use crate::commands::waker;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -11,15 +12,22 @@ use crate::ui::text::{clip, date, pad, printable, rfc3339, width};
 use piton_core::event::Rehearsal;
 use piton_core::ids::{Actor, EngineId, RunId};
 use piton_core::ports::{RunSummary, Store as _};
+use piton_core::state::Status;
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 
+/// It has work to do, and nobody does it.
+const INTERRUPTED: &str = "interrupted";
 /// Columns of a title where nobody says how wide the terminal is.
 const TITLE_COLUMNS: usize = 60;
 
 pub(crate) fn run(args: JsonArgs) -> Result<Exit, CliError> {
     let wire = waker::open()?;
-    let runs = wire.store.runs()?;
+    let mut runs = wire.store.runs()?;
+    let parents: HashSet<&RunId> = runs.iter().filter_map(|run| run.parent.as_ref()).collect();
+    let mut standings = Standings::new(&wire);
+    let stands: Vec<String> = runs.iter().map(|run| status(&mut standings, run, parents.contains(&run.id))).collect();
+    runs.iter_mut().zip(stands).for_each(|(run, stands)| run.status = stands);
     if args.json {
         let rows: Vec<Row<'_>> = runs.iter().map(Row::of).collect();
         let json =
@@ -33,12 +41,20 @@ pub(crate) fn run(args: JsonArgs) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-/// The word the last engine left, unless that engine is gone.
-fn status(run: &RunSummary) -> &str {
-    match run.status.as_str() {
-        "running" | "undoing" | "new" if run.held_by.is_none() => "interrupted",
-        status => status,
-    }
+/// The word the last engine left, unless that engine is gone. What nobody drives and waits for a child run stands as that
+/// does now.
+fn status(standings: &mut Standings, run: &RunSummary, is_parent: bool) -> String {
+    let undriven = run.held_by.is_none();
+    let may_wait = [Status::Running.word(), Status::Waiting.word()].contains(&run.status.as_str());
+    // A journal that cannot be read is told of by whoever asks for that run.
+    let now = if undriven && is_parent && may_wait { standings.of(&run.id).ok() } else { None };
+    let word = match (now, run.status.as_str()) {
+        (Some((Status::Running, false)), _) => INTERRUPTED,
+        (Some((status, _)), _) => status.word(),
+        (None, "running" | "undoing" | "new") if undriven => INTERRUPTED,
+        (None, status) => status,
+    };
+    word.to_owned()
 }
 
 #[derive(Serialize)]
@@ -61,7 +77,7 @@ impl<'a> Row<'a> {
         Self {
             id: &run.id,
             title: &run.title,
-            status: status(run),
+            status: &run.status,
             driven_by: run.held_by.as_ref(),
             started_at: rfc3339(run.created_at_us),
             last_at: rfc3339(run.updated_at_us),
@@ -80,7 +96,7 @@ fn title(run: &RunSummary) -> String {
 }
 
 fn table(runs: &[RunSummary]) -> String {
-    let statuses = runs.iter().map(|run| width(status(run))).max().unwrap_or(0);
+    let statuses = runs.iter().map(|run| width(&run.status)).max().unwrap_or(0);
     let names = runs.iter().map(|run| width(&run.by.name)).max().unwrap_or(0).min(20);
     let title_columns = print::columns().map_or(TITLE_COLUMNS, |columns| columns.saturating_sub(36 + statuses + names));
     let mut text = String::new();
@@ -89,7 +105,7 @@ fn table(runs: &[RunSummary]) -> String {
         text.push_str(&format!(
             "{}  {}  {}  {}  {}\n",
             run.id,
-            pad(status(run), statuses),
+            pad(&run.status, statuses),
             date(run.created_at_us),
             pad(&printable(&run.by.name), names),
             clip(&title, title_columns),

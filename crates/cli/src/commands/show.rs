@@ -3,13 +3,13 @@
 //! Owns the page; its JSON is `ui::report`.
 
 use crate::args::ShowArgs;
-use crate::children::Progress;
+use crate::children::{Progress, Standings};
 use crate::commands::waker;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::print;
 use crate::ui::checklist::{self, Canvas};
-use crate::ui::children::part_of;
+use crate::ui::children::{follows, part_of};
 use crate::ui::failure;
 use crate::ui::remaining;
 use crate::ui::report::Report;
@@ -25,7 +25,9 @@ const COLUMNS: usize = 160;
 pub(crate) fn run(args: ShowArgs) -> Result<Exit, CliError> {
     let wire = waker::open()?;
     let found = wire.store.find(&args.run)?;
-    let story = wire.story(&found.id)?;
+    let mut story = wire.story(&found.id)?;
+    // Who drives it was looked up before: an engine that has left since has told all of its child runs.
+    let goes_on = found.held_by.is_none() && Standings::new(&wire).correct(&mut story.state);
     if story.state.started.is_none() {
         // Started and killed before the first record.
         wire.started(&found.id)?;
@@ -66,7 +68,9 @@ pub(crate) fn run(args: ShowArgs) -> Result<Exit, CliError> {
     print::out(&format!("\n{}\n", tree.join("\n")));
     let driven = found.held_by.is_some();
     let status = story.state.status();
-    if !driven || !matches!(status, Status::Running | Status::Undoing) {
+    if goes_on {
+        print::out(&format!("\n{}", follows(&story.state)));
+    } else if !driven || !matches!(status, Status::Running | Status::Undoing) {
         print::out(&format!("\n{}", failure::ending(&story, name)));
     }
     Ok(Exit::Done)

@@ -4,6 +4,7 @@
 
 use crate::args::UndoArgs;
 use crate::children;
+use crate::commands::ended::nothing_to_take_back;
 use crate::commands::follow::{self, Reader};
 use crate::commands::{engine, names, post, waker};
 use crate::error::{CliError, Kind};
@@ -41,11 +42,11 @@ pub(crate) fn run(args: UndoArgs) -> Result<Exit, CliError> {
     }
     children::refuse_behind_parent(&wire, &run, &state)?;
     if let Some((Finish::Undone, _)) = state.finished {
-        return Err(CliError::new(Kind::RunEnded, format!("run {run} is taken back already"))
+        return Err(CliError::new(Kind::RunEnded, format!("run {run} has been taken back already"))
             .hint(format!("see what it did: piton show {}", run.short())));
     }
     if state.finished.is_some() && plan.items.is_empty() {
-        print::line("there is nothing to take back");
+        print::line(&nothing_to_take_back(&run, &plan));
         return Ok(Exit::Done);
     }
     let by = world::actor(args.actor.as_deref());

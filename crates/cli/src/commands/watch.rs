@@ -12,5 +12,5 @@ use piton_core::ports::Store as _;
 pub(crate) fn run(args: WatchArgs) -> Result<Exit, CliError> {
     let wire = waker::open()?;
     let run = wire.store.find(&args.run)?.id;
-    follow::follow(&wire, &run, args.json)
+    follow::watch(&wire, &run, args.json)
 }

@@ -2,9 +2,9 @@
 //!
 //! Owns these words. Foreign text in them is made harmless by whoever prints them.
 
-use super::failure::Offer;
+use super::failure::{self, Offer};
 use super::text::clip;
-use piton_core::child::{Child, ChildWait, Parent};
+use piton_core::child::{self, Child, ChildWait, Parent};
 use piton_core::event::{Event, Handle};
 use piton_core::ids::RunId;
 use piton_core::record::Record;
@@ -30,6 +30,12 @@ pub(crate) fn started_as(handle: &Handle) -> String {
     }
 }
 
+/// Where to see what an attempt came to that was a run, or took one back.
+pub(crate) fn became(handle: Option<&Handle>) -> Option<Offer> {
+    let Some(Handle::Run { run }) = handle else { return None };
+    Some(Offer { command: format!("piton show {}", run.short()), does: "see how its child run stands" })
+}
+
 /// What a step waits for, in one line with the command that goes on.
 pub(crate) fn waits(run: &RunId, wait: &ChildWait) -> String {
     let verb = if wait.held { "holds" } else { "waits for a person" };
@@ -39,6 +45,17 @@ pub(crate) fn waits(run: &RunId, wait: &ChildWait) -> String {
 /// The line that says which run and step this one belongs to.
 pub(crate) fn part_of(parent: &Parent) -> String {
     format!("run {}, its step \"{}\"   piton show {}", parent.run, parent.path, parent.run.short())
+}
+
+/// A run that nobody drives, and that goes on when its child runs do.
+pub(crate) fn follows(state: &RunState) -> String {
+    let waits = |path: &Path| state.children.get(path).is_some_and(|child| child.waits.is_some());
+    let at_work = child::open(state)
+        .filter(|(path, _)| !waits(path))
+        .map(|(_, run)| Offer { command: format!("piton watch {}", run.short()), does: "follow its child run" });
+    let mut text = "the run goes on by itself when its child run has ended\n".to_owned();
+    failure::push_offers(&mut text, "next", &at_work.collect::<Vec<_>>());
+    text
 }
 
 /// A child run that its step waits for.

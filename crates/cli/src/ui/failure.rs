@@ -207,7 +207,9 @@ fn held_step(text: &mut String, story: &Story, run: &str, path: &Path, step: &St
         came_back(text, failed);
     }
     let mut offers: Vec<Offer> = reason.iter().flat_map(|reason| choices(reason, run, path)).collect();
-    if told.handle().is_some() || told.failed().is_some_and(|failed| failed.outcome.is_some()) {
+    if let Some(child) = super::children::became(told.handle()) {
+        offers.push(child);
+    } else if told.handle().is_some() || told.failed().is_some_and(|failed| failed.outcome.is_some()) {
         offers.push(offer(format!("piton logs {run} {}", path_word(path)), "read its whole output"));
     }
     push_offers(text, "next", &offers);
@@ -461,7 +463,7 @@ fn push_field(out: &mut String, name: &str, text: &str) {
 }
 
 /// What each does first, so that the command is the rest of the line; one that does not fit there stands below, whole.
-fn push_offers(out: &mut String, name: &str, offers: &[Offer]) {
+pub(crate) fn push_offers(out: &mut String, name: &str, offers: &[Offer]) {
     let wide = |offer: &Offer| super::text::width(offer.does);
     let fits = |offer: &Offer, does: usize| 12 + does + 3 + super::text::width(&offer.command) <= COLUMNS;
     let widest = offers.iter().filter(|offer| fits(offer, wide(offer))).map(wide).max().unwrap_or(0);

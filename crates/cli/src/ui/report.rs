@@ -300,12 +300,13 @@ fn holds(story: &Story, run: &str) -> Vec<HoldReport> {
             (None, Phase::Held(reason)) => (**reason).clone(),
             _ => return None,
         };
+        let child = super::children::became(story.step(path).handle());
         Some(HoldReport {
             path: Some(path.clone()),
             text: reason.to_string(),
             site: Some(step.site.to_string()),
             choices: reason.choices(),
-            commands: commands(failure::choices(&reason, run, path)),
+            commands: commands(failure::choices(&reason, run, path).into_iter().chain(child).collect()),
             reason,
         })
     });

@@ -10,7 +10,6 @@ use super::story::Story;
 use super::{failure, json, plain};
 use crate::print;
 use crate::world::SystemClock;
-use piton_core::Path;
 use piton_core::event::Handle;
 use piton_core::ids::RunId;
 use piton_core::plan::past::Past;
@@ -18,6 +17,7 @@ use piton_core::ports::Clock as _;
 use piton_core::progress::Said;
 use piton_core::record::Record;
 use piton_core::state::Phase;
+use piton_core::{Path, RunState};
 use piton_engine::{Control, End, Observer};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -182,6 +182,11 @@ impl Screen {
 
     pub(crate) fn with_story<R>(&self, look: impl FnOnce(&Story) -> R) -> R {
         look(&self.shared.lock().story)
+    }
+
+    /// What the journal cannot know is shown as it is.
+    pub(crate) fn correct(&self, look: impl FnOnce(&mut RunState)) {
+        look(&mut self.shared.lock().story.state);
     }
 
     /// Shown beside the run's record.

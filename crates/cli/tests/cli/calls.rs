@@ -1,4 +1,5 @@
-//! Wrong calls: each is refused with a code, the reason and what to do, and nothing is run.
+//! Wrong calls: each is refused with a code, the reason and what to do, and nothing is run. And output that nobody can
+//! take.
 
 use crate::place::Place;
 
@@ -236,4 +237,58 @@ fn a_reader_that_closes_its_end_does_not_end_the_run() {
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(!ran.err.contains("panicked"), "{}", ran.err);
     assert_eq!(place.read("ran.txt"), "x");
+}
+
+fn full() -> std::fs::File {
+    std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap()
+}
+
+/// Of a command that did something to the run: how that ended, and one line about its output.
+#[track_caller]
+fn unread(place: &Place, words: &[&str], code: i32) {
+    let ran = place.piton(words).into_file(full()).ran().ends(code);
+    let id = place.show()["id"].as_str().unwrap().to_owned();
+    let lines: Vec<&str> = ran.err.lines().filter(|line| line.contains("standard output")).collect();
+    let warning = "warning: standard output cannot be written (No space left on device (os error 28)): the run went on \
+                   without it; see how it stands: piton show ";
+    assert_eq!(lines, [format!("{warning}{}", &id[..4])], "{words:?}\n{}", ran.err);
+    assert!(!ran.err.contains("error["), "{words:?}\n{}", ran.err);
+}
+
+#[test]
+fn a_run_whose_output_cannot_be_written_ends_as_it_ended_and_is_found_by_its_name() {
+    let book = "def main():\n    step(\"Do\", sh(\"echo did >> world\"), undo = sh(\"echo undid >> world\"))\n";
+    let place = Place::with(book)
+        .file("held.star", "def main():\n    step(\"Check\", sh(\"test -e fine\", reads = True))\n")
+        .file("asks.star", "def main():\n    approve(\"Sure\", by = \"ops\")\n");
+    unread(&place, &["run", "book.star"], 0);
+    unread(&place, &["undo", "@last"], 4);
+    unread(&place, &["run", "book.star", "--json"], 0);
+    unread(&place, &["undo", "@last", "--json"], 4);
+    assert_eq!(place.read("world"), "did\nundid\ndid\nundid\n");
+    unread(&place, &["run", "held.star"], 1);
+    unread(&place, &["resume", "@last", "--retry"], 1);
+    unread(&place, &["abort", "@last"], 4);
+    unread(&place, &["run", "asks.star", "--detach"], 0);
+    place.wait_until("waiting");
+    unread(&place, &["approve", "@last"], 0);
+    place.wait_until("succeeded");
+    // What only prints has failed.
+    for words in [["show", "@last"], ["watch", "@last"], ["logs", "@last"]] {
+        place.piton(&words).into_file(full()).ran().ends(2).says("error[P0005]: standard output cannot be written");
+    }
+}
+
+#[test]
+fn a_command_that_nobody_reads_ends_with_the_run_it_did_something_to_and_one_that_looks_at_once() {
+    let place =
+        Place::with("def main():\n    step(\"Wait\", sh(\"touch begun; until [ -e go ]; do sleep 0.02; done\"))\n");
+    let running = place.piton(&["run", "book.star"]).started();
+    place.wait_for("begun");
+    let looks = place.piton(&["watch", "@last"]).started().closes_and_ends();
+    assert_eq!((looks.code, looks.err.as_str()), (Some(0), ""));
+    let aborts = place.piton(&["abort", "@last"]).started().closes_and_ends();
+    assert_eq!(aborts.code, Some(4), "{}", aborts.err);
+    assert!(!aborts.err.contains("standard output"), "{}", aborts.err);
+    running.ended().ends(4);
 }

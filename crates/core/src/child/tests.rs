@@ -35,6 +35,45 @@ fn a_child_is_created_driven_followed_waited_for_and_taken_as_it_ended() {
 }
 
 #[test]
+fn what_held_a_child_before_it_was_taken_back_does_not_hold_that() {
+    let mut log = Log::new();
+    log.start("a").succeed("a").start("b").hold_failed("b");
+    assert_eq!(seen(&log, false).holds_going_back(), None);
+    log.begin_undo("");
+    assert_eq!(seen(&log, false).holds_going_back(), None);
+    log.start_undo("b").undone("b").start_undo("a").hold("a", HoldReason::UndoFailed { failure: broke() });
+    // Its engine has yet to leave, or does something about it.
+    assert_eq!(seen(&log, true).holds_going_back(), None);
+    assert_eq!(seen(&log, false).holds_going_back().as_deref(), Some("\"a\": its undo failed: exit 1"));
+    for (open, reason) in [
+        (true, HoldReason::Unprovable { why: "no answer".into() }),
+        (false, HoldReason::Rotated { secret: "pw".into(), source: "env:PW".into() }),
+    ] {
+        let mut log = Log::new();
+        log.start("a");
+        if !open {
+            log.succeed("a");
+        }
+        log.begin_undo("").hold("a", reason.clone());
+        assert_eq!(seen(&log, false).holds_going_back(), Some(format!("\"a\": {reason}")));
+    }
+}
+
+#[test]
+fn a_child_is_open_while_its_step_is_at_it_and_waits_only_where_a_person_is_awaited() {
+    let (first, second) = (RunId::from_random(8), RunId::from_random(9));
+    let open_runs = |log: &Log| open(&log.state).map(|(_, run)| run.clone()).collect::<Vec<_>>();
+    let mut log = Log::new();
+    log.start_child("a", &first).start_child("b", &second);
+    assert_eq!(open_runs(&log), [first, second.clone()]);
+    log.child_done("a", &second);
+    assert_eq!(open_runs(&log), [second]);
+    assert_eq!((waits_now(&Seen::default()), waits_now(&seen(&log, false))), (None, None));
+    log.start("c").hold_failed("c");
+    assert_eq!(waits_now(&seen(&log, false)), Some(ChildWait { held: true, why: "\"c\": exit 1".into() }));
+}
+
+#[test]
 fn what_a_timer_or_a_lock_will_end_is_no_wait_for_a_person() {
     let mut log = Log::new();
     log.ask("go", Log::approval(1, false));
