@@ -178,6 +178,9 @@ pub struct RunEdited {
     /// Begun and not ended, and no longer visited: each is ended and dropped before anything else runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dropped: Vec<Path>,
+    /// Scopes that were entered and are no longer: left before anything else runs, with the locks they hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<Path>,
     /// New, before what is done already.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inserted: Vec<Path>,

@@ -200,8 +200,13 @@ impl Engine {
 
     /// The program has come to its end. `None`: the run is to be taken back or aborted all the same.
     fn succeeded(&self, value: Value) -> Result<Option<End>, Unwind> {
-        if self.shared.journal.with(|state| state.abort.is_none() && state.undoing.is_none()) {
-            self.shared.leave_nothing_behind()?;
+        if self.shared.journal.with(|state| state.undoing.is_none()) {
+            if self.shared.window_left_open()? {
+                return Ok(None);
+            }
+            if self.shared.journal.with(|state| state.abort.is_none()) {
+                self.shared.leave_nothing_behind()?;
+            }
         }
         let stored = Some(Stored::seal(&value));
         let end = self.shared.journal.transact(|state| {
@@ -240,10 +245,10 @@ impl Engine {
             && let Some(mode) = Mode::of(&undoing.reason)
             && !shared.take_back(&undoing.scope, &mode)?
         {
-            return Ok(Some(End::Held));
+            return self.given_up().map(Some);
         }
         if !shared.take_back_for_guards()? {
-            return Ok(Some(End::Held));
+            return self.given_up().map(Some);
         }
         if let Some(taken) = shared.journal.with(|state| state.taken_back.clone()) {
             return self.taken_back(&taken).map(Some);
@@ -262,6 +267,17 @@ impl Engine {
             return Ok(Some(End::Aborted));
         }
         Ok(None)
+    }
+
+    /// Taking back does not get on: the run holds, or ends where a person has asked for that.
+    fn given_up(&self) -> Result<End, Unwind> {
+        let ends = self.shared.journal.transact(|state| {
+            let ends = state.abort.is_some() && state.stuck_steps > 0 && state.open_window().is_none();
+            let finish = Event::RunFinished { how: Finish::Aborted, value: None };
+            (ends.then_some(finish).into_iter().collect(), ends)
+        });
+        self.shared.journal.flush()?;
+        Ok(if ends { End::Aborted } else { End::Held })
     }
 
     /// A rehearsal has gone back: it ends as it should, and what was done before the window stays.

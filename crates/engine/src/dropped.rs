@@ -6,6 +6,7 @@
 use crate::shared::{Shared, lock};
 use piton_core::decide::dropped::{LeftOver, left_over, to_drop};
 use piton_core::event::{Event, StepHeld};
+use piton_core::hold::HoldReason;
 use piton_core::ports::Unwind;
 use piton_core::{Path, RunState};
 use std::collections::HashSet;
@@ -21,10 +22,8 @@ impl Shared {
     /// Ends and drops what the last edit drops. False where nobody can say that all of it has ended.
     pub(crate) fn drop_what_the_edit_drops(&self) -> Result<bool, Unwind> {
         let paths: HashSet<Path> = self.journal.with(to_drop).into_iter().collect();
-        if paths.is_empty() {
-            return Ok(true);
-        }
-        if self.drop_steps(&paths)? {
+        if paths.is_empty() || self.drop_steps(&paths)? {
+            self.leave_what_the_edit_leaves();
             return Ok(true);
         }
         // A window waits for nobody.
@@ -37,6 +36,41 @@ impl Shared {
             None => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// The scopes that the edited program has no more are left, and their locks given up. A guard that has tripped keeps its
+    /// scope until a person has decided.
+    fn leave_what_the_edit_leaves(&self) {
+        self.journal.transact(|state| {
+            let Some(edited) = state.edited.clone() else { return (Vec::new(), ()) };
+            let entered = |path: &&Path| state.scopes.get(*path).is_some_and(|scope| scope.left_at.is_none());
+            let trips = |path: &&Path| state.other_holds.keys().any(|guard| guard.is_within(path));
+            let left = edited.left.iter().filter(entered).filter(|path| !trips(path));
+            (left.map(|path| Event::ScopeLeft { path: path.clone() }).collect(), ())
+        });
+    }
+
+    /// A window that the edited program has no more: it goes back, or holds past its commit point. False: there is none.
+    pub(crate) fn window_left_open(&self) -> Result<bool, Unwind> {
+        let window =
+            self.journal.with(|state| state.open_window().map(|window| (window.path.clone(), window.committed)));
+        let Some((path, committed)) = window else { return Ok(false) };
+        if !committed {
+            self.go_back(&path, "the edited runbook has it no more");
+            self.finish_going_back(&path)?;
+            return Ok(true);
+        }
+        let message = format!(
+            "the runbook has come to its end, and its window \"{path}\" is open past its commit point: \
+             give the window back to the runbook, and go on with resume --edited"
+        );
+        let reason = HoldReason::Program { message };
+        self.journal.transact(|state| {
+            let new = !state.run_holds.contains(&reason);
+            (new.then_some(Event::RunHeld { reason }).into_iter().collect(), ())
+        });
+        self.journal.flush()?;
+        Err(Unwind::Held)
     }
 
     /// The program has come to its end: what it has not come to is dropped, or held for a person.

@@ -48,6 +48,7 @@ impl Host for Shared {
 
     fn scope(&self, scope: &Arc<Scope>, body: &mut dyn FnMut() -> Result<Value, Unwind>) -> Result<Value, Unwind> {
         self.stop_if_failing(scope)?;
+        self.visit(&scope.path);
         let result = match scope.kind {
             ScopeKind::Attempt => self.run_attempt(scope, body),
             ScopeKind::Window { .. } => self.run_window(scope, body),
@@ -59,6 +60,7 @@ impl Host for Shared {
 
     fn branches(&self, scope: &Arc<Scope>, request: BranchesRequest) -> Result<Vec<Value>, Unwind> {
         self.stop_if_failing(scope)?;
+        self.visit(&scope.path);
         let result = self.run_branches(self, scope, &request);
         self.unguard(scope, result)
     }

@@ -69,6 +69,7 @@ impl Shared {
                 PersonDecision::Raise(failure) => return Err(Unwind::Failed { path: about.path.clone(), failure }),
                 PersonDecision::Hold(reason) => return Err(self.hold(about, reason)?),
                 PersonDecision::Held => return Err(Unwind::Held),
+                PersonDecision::Redo => return Err(self.begin_redo(about.path)),
                 PersonDecision::Stop => return Err(Unwind::Stopping),
             }
         }

@@ -134,6 +134,10 @@ impl Shared {
                 Decision::Raise(failure) => return Err(Unwind::Failed { path: about.path.clone(), failure }),
                 Decision::Accept { generation, attempt, how, outcome } => {
                     let ok = how == How::SaidDone;
+                    // What a person says is done is what was intended, whatever an edit has made of the step since.
+                    let known = self.journal.with(|state| state.steps.get(about.path).map(|step| step.fingerprint));
+                    let fingerprint = known.filter(|_| ok).unwrap_or(about.fingerprint);
+                    let about = About { fingerprint, ..about };
                     let outcome = outcome.unwrap_or_else(|| Stored::seal(&Outcome { ok, ..Outcome::default() }));
                     let summary = Some(request.action.summary());
                     let done = Done { how, attempt, undo: None, summary, evidence: None };

@@ -171,7 +171,8 @@ impl Shared {
                 Ok(None)
             }
             (Decision::Begin { .. }, Some(due_at_us)) => Ok(Some(due_at_us)),
-            (Decision::Begin { .. }, None) => {
+            // `PauseUntil`: it had failed as another kind of step.
+            (Decision::Begin { .. } | Decision::PauseUntil(_), None) => {
                 self.keep_behind_commit_points(about)?;
                 self.keep_to_plan(about, action, summary)?;
                 self.open_window(about.scope)?;
@@ -196,7 +197,8 @@ impl Shared {
             (Decision::Hold(reason), _) => Err(self.hold(about, reason)?),
             (Decision::Held, _) => Err(Unwind::Held),
             (Decision::Redo, _) => Err(self.begin_redo(about.path)),
-            (Decision::Recover(_) | Decision::PauseUntil(_) | Decision::Stop, _) => Err(Unwind::Stopping),
+            (Decision::Recover(_), _) => Err(self.hold(about, piton_core::decide::overtaken_kind())?),
+            (Decision::PauseUntil(_) | Decision::Stop, _) => Err(Unwind::Stopping),
         }
     }
 

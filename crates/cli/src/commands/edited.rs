@@ -5,8 +5,10 @@
 
 use crate::args::ResumeArgs;
 use crate::commands::check;
+use crate::commands::ended::ended;
 use crate::commands::engine::{self, Driven, Waiting};
 use crate::commands::plan::Planned;
+use crate::commands::undo::taken_back_first;
 use crate::error::{CliError, Kind};
 use crate::exit::Exit;
 use crate::print;
@@ -55,16 +57,25 @@ pub(super) fn go_on(
     let lease = engine::take_lease(wire, run)?;
     wire.read_on(run, &mut story)?;
     let state = &story.state;
+    if state.finished.is_some() {
+        return Err(ended(wire, run, state));
+    }
+    if state.undoing.is_some() {
+        return Err(taken_back_first(state, run));
+    }
     let edit = look(wire, run, state, file)?;
     let shown = match args.json {
         true => format!("{}\n", page::json(&edit.lists, &edit.asks_again)),
         false => page::page(&edit.lists, &edit.asks_again),
     };
     print::out(&shown);
+    if let Some(window) = edit.lists.windows.first() {
+        return Err(window_gone(run, window));
+    }
     if args.plan {
         return Ok(Exit::Done);
     }
-    refuse_orphans(run, &edit.lists, args.keep_orphans)?;
+    refuse_orphans(run, state, &edit.lists, args.keep_orphans)?;
     wire.survival.accept(args.accept);
     wire.survival.check(&edit.runbook, Some(state))?;
     wire.survival.accept(state.open_window().is_some());
@@ -105,6 +116,7 @@ impl Edit {
             changed: paths(lists.changed),
             orphaned: lists.orphaned.into_iter().map(|one| one.path).collect(),
             dropped: lists.dropped.into_iter().map(|one| one.path).collect(),
+            left: lists.left,
             inserted: paths(lists.inserted),
             undetermined: lists.undetermined.into_iter().map(|one| one.scope).collect(),
             asks_again: self.asks_again,
@@ -131,7 +143,9 @@ fn look(wire: &Wire, run: &RunId, state: &RunState, file: &std::path::Path) -> R
     let mut asks_again: Vec<Path> =
         lists.changed.extract_if(.., |one| is_question(state, &one.path)).map(|one| one.path).collect();
     let approved = state.steps_in_order().into_iter().filter(|(path, step)| {
-        step.kind == StepKind::Approve && matches!(step.phase, Phase::Succeeded { .. }) && !asks_again.contains(path)
+        // One that is still asked may have been answered by some.
+        let asked = matches!(step.phase, Phase::Succeeded { .. } | Phase::Asked { .. });
+        step.kind == StepKind::Approve && asked && !asks_again.contains(path)
     });
     let approved: Vec<Path> = approved.map(|(path, _)| path.clone()).collect();
     if !approved.is_empty() {
@@ -220,7 +234,14 @@ fn remaining(entries: &[Entry], approval: &Path) -> Option<Plan> {
     Some(Plan { format: FORMAT, runbook, params: vec![], piton: String::new(), offline: true, entries })
 }
 
-fn refuse_orphans(run: &RunId, lists: &Lists, keep: bool) -> Result<(), CliError> {
+fn window_gone(run: &RunId, window: &Path) -> CliError {
+    let name = printable(window.as_str());
+    CliError::new(Kind::Orphans, format!("the window \"{name}\" is open, and the edited runbook does not have it"))
+        .hint("keep it in the runbook until it is closed")
+        .hint(format!("or bring it to its end first: piton resume {}", run.short()))
+}
+
+fn refuse_orphans(run: &RunId, state: &RunState, lists: &Lists, keep: bool) -> Result<(), CliError> {
     let orphaned = lists.orphaned.iter().filter(|one| one.wrote).map(|one| &one.path);
     let dropped = lists.dropped.iter().filter(|one| one.wrote).map(|one| &one.path);
     let left: Vec<&Path> = orphaned.chain(dropped).collect();
@@ -229,9 +250,12 @@ fn refuse_orphans(run: &RunId, lists: &Lists, keep: bool) -> Result<(), CliError
     }
     let many = count(left.len() as u64, "step");
     let error = CliError::new(Kind::Orphans, format!("{many} that changed something would be left behind"));
-    let commands = left.iter().map(|path| {
-        let path = shell_word(&printable(path.as_str()));
-        format!("take it back: piton undo {} --to {path}", run.short())
+    let committed = state.last_commit_seq();
+    let stays =
+        |path: &Path| state.steps.get(path).is_some_and(|step| step.open.is_none() && step.last_seq <= committed);
+    let commands = left.iter().map(|path| match (printable(path.as_str()), stays(path)) {
+        (name, true) => format!("{name} was done before a commit point: it can only stay"),
+        (name, false) => format!("take it back: piton undo {} --to {}", run.short(), shell_word(&name)),
     });
     let error = commands.fold(error, CliError::hint);
     let error = match lists.dropped.iter().any(|one| one.wrote) {

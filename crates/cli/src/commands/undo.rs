@@ -10,7 +10,7 @@ use crate::commands::{engine, names, post, waker};
 use crate::error::{CliError, Kind};
 use crate::exit::Exit;
 use crate::print;
-use crate::ui::text::{count, printable};
+use crate::ui::text::{count, path_word, printable};
 use crate::wire::Wire;
 use crate::world;
 use piton_core::event::{Finish, UndoReason};
@@ -49,6 +49,14 @@ pub(crate) fn run(args: UndoArgs) -> Result<Exit, CliError> {
         print::line(&nothing_to_take_back(&run, &plan));
         return Ok(Exit::Done);
     }
+    let open = state.steps.iter().any(|(path, step)| path.is_within(&scope) && step.open.is_some());
+    // What has no undo is forgotten at least, and performed anew; what is behind a commit point is not even that.
+    let committed = !plan.stays.is_empty() && plan.stays.iter().all(|(_, stays)| *stays == Stays::BeforeCommitPoint);
+    if !scope.is_root() && plan.items.is_empty() && !open && committed && state.undoing.is_none() {
+        let (name, why) = (printable(scope.as_str()), stays_because(Stays::BeforeCommitPoint));
+        return Err(CliError::new(Kind::WrongChoice, format!("nothing of \"{name}\" can be taken back: {why}"))
+            .hint(format!("see what stays: piton undo {} --to {} --plan", run.short(), path_word(&scope))));
+    }
     let by = world::actor(args.actor.as_deref());
     let exit = match begins(&state, &scope) {
         // An interrupted taking back goes on by itself.
@@ -78,13 +86,18 @@ fn ask(wire: &Wire, run: &RunId, scope: &Path, decision: &Decision, json: bool) 
     }
 }
 
-fn taken_back_first(state: &RunState, run: &RunId) -> CliError {
+pub(super) fn taken_back_first(state: &RunState, run: &RunId) -> CliError {
     let what = state.undoing.as_ref().map_or_else(String::new, |going_on| match &going_on.reason {
         UndoReason::Redo { step, .. } => format!("having \"{}\" done anew", printable(step.as_str())),
         _ => format!("taking back \"{}\"", printable(going_on.scope.as_str())),
     });
+    let mut stuck = state.steps_in_order().into_iter().filter(|(_, step)| step.undo.held.is_some());
+    let go_on = match stuck.next() {
+        Some((path, _)) => format!(" --retry {}", path_word(path)),
+        None => String::new(),
+    };
     CliError::new(Kind::WrongChoice, format!("run {run} is {what}, which comes first"))
-        .hint(format!("let it come to its end: piton resume {}", run.short()))
+        .hint(format!("let it come to its end: piton resume {}{go_on}", run.short()))
         .hint(format!("or take the whole run back: piton undo {}", run.short()))
 }
 

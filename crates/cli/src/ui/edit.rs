@@ -42,6 +42,11 @@ pub(crate) fn page(lists: &Lists, asks_again: &[Path]) -> String {
     let title =
         "begun with another action than now: what it gives holds until you --keep or --redo it, what waits begins anew";
     list("overtaken", title, touched(&lists.overtaken));
+    let open = "open, and no longer in the runbook: such an edit is refused";
+    list("windows", open, lists.windows.iter().map(shown).collect());
+    let left = "entered, and no longer in the runbook; each is left, with its lock, before anything else runs";
+    list("left", left, lists.left.iter().map(shown).collect());
+    list("held", "waits for your decision still", touched(&lists.held));
     list("inserted", "new, before something that is done", touched(&lists.inserted));
     let undetermined = lists.undetermined.iter().map(|one| {
         let scope = if one.scope.is_root() { "the run".to_owned() } else { shown(&one.scope) };

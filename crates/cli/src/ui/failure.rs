@@ -7,7 +7,7 @@
 use super::plain;
 use super::story::{Failed, Story, span_us};
 use super::text::{clock, count, date, path_word, printable, printable_lines, shell_word, tail, took};
-use piton_core::event::Finish;
+use piton_core::event::{Finish, UndoReason};
 use piton_core::hold::HoldReason;
 use piton_core::outcome::FailureKind;
 use piton_core::request::Ask;
@@ -50,7 +50,10 @@ pub(crate) fn ending(story: &Story, run: &str) -> String {
 /// A taking back that no engine drives on.
 fn interrupted_undo(story: &Story, run: &str) -> String {
     let Some(undoing) = &story.state.undoing else { return interrupted(run) };
-    let what = printable(&plain::whole(&undoing.scope));
+    let what = match &undoing.reason {
+        UndoReason::Redo { step, .. } => printable(step.as_str()),
+        _ => printable(&plain::whole(&undoing.scope)),
+    };
     let why = printable(&plain::why_undone(&undoing.reason));
     let mut text = format!("taking back {what} has begun and is not finished: {why}\n");
     let mut offers = vec![offer(format!("piton resume {run}"), "go on taking it back")];

@@ -7,7 +7,7 @@ use super::story::{Story, span_us};
 use super::text::{clip, clock, count, printable, took};
 use piton_core::Path;
 use piton_core::event::{
-    Answer, Attach, AttemptFailed, Event, Finish, How, ScopeEntered, StepSucceeded, UndoReason, WindowClosed,
+    Answer, Attach, AttemptFailed, Event, Finish, How, ScopeEntered, StepSucceeded, UndoBegan, UndoReason, WindowClosed,
 };
 use piton_core::hold::Choice;
 use piton_core::record::Record;
@@ -83,10 +83,11 @@ fn of_scopes(before: &Story, record: &Record) -> Option<(&'static str, String)> 
         ),
         Event::WindowGoingBack { path, why, .. } => ("window", format!("{path} goes back: {}", short(why))),
         Event::WindowClosed(closed) => ("window", window_closed(before, closed)),
-        Event::UndoBegan(began) => {
-            ("undo", format!("{} is taken back: {}", whole(&began.scope), why_undone(&began.reason)))
+        Event::UndoBegan(began) => ("undo", format!("{}: {}", undone(began), why_undone(&began.reason))),
+        Event::UndoFinished { scope } => {
+            let known = before.state.undoing.as_ref().filter(|began| began.scope == *scope);
+            ("undo", known.map_or_else(|| format!("{} is taken back", whole(scope)), undone))
         }
-        Event::UndoFinished { scope } => ("undo", format!("{} is taken back", whole(scope))),
         _ => return None,
     })
 }
@@ -246,7 +247,15 @@ pub(super) fn why_undone(reason: &UndoReason) -> String {
         }
         UndoReason::Guard { why, .. } => short(why),
         UndoReason::Window { window, why } => format!("the window {window} goes back: {}", short(why)),
-        UndoReason::Redo { step, decision } => format!("{step} is done anew, asked by {}", decision.by),
+        UndoReason::Redo { decision, .. } => format!("to be done anew, asked by {}", decision.by),
+    }
+}
+
+/// What is taken back.
+fn undone(began: &UndoBegan) -> String {
+    match &began.reason {
+        UndoReason::Redo { step, .. } => format!("{step}, and what came after it, is taken back"),
+        _ => format!("{} is taken back", whole(&began.scope)),
     }
 }
 

@@ -12,6 +12,7 @@ mod children_deaths;
 mod children_told;
 mod dropped;
 mod edits;
+mod edits_refused;
 mod ended;
 mod estimates;
 mod faults;

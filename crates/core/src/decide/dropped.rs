@@ -37,9 +37,14 @@ pub enum LeftOver {
 pub fn left_over(state: &RunState, visited: impl Fn(&Path) -> bool) -> Vec<(Path, LeftOver)> {
     let Some(edited) = &state.edited else { return Vec::new() };
     let told = |path: &Path| edited.orphaned.contains(path);
+    // A settled scope answers for what is in it, where the program comes to that scope.
+    let settled = |path: &Path| {
+        let mut around = std::iter::successors(path.parent(), Path::parent);
+        around.any(|scope| visited(&scope) && state.scopes.get(&scope).is_some_and(|scope| scope.settled.is_some()))
+    };
     let steps = state.steps_in_order().into_iter().filter(|(path, _)| !visited(path));
     steps
-        .filter(|(path, step)| step.open.is_some() || state.settled_around(path).is_none())
+        .filter(|(path, step)| step.open.is_some() || !settled(path))
         .filter_map(|(path, step)| Some((path.clone(), end_of(step, told(path))?)))
         .collect()
 }
@@ -78,6 +83,7 @@ mod tests {
             changed: Vec::new(),
             orphaned: paths(orphaned),
             dropped: paths(dropped),
+            left: Vec::new(),
             inserted: Vec::new(),
             undetermined: Vec::new(),
             asks_again: Vec::new(),
@@ -104,6 +110,8 @@ mod tests {
         log.fail("b").add(Event::StepDropped { path: path("b"), generation: 1 });
         assert_eq!(to_drop(&log.state), ["a", "d"].map(path));
         log.add(Event::StepDropped { path: path("d"), generation: 1 });
+        log.hold("b", HoldReason::Unknown { why: "an edit had dropped it".to_owned() });
+        assert_eq!(to_drop(&log.state), [path("a")], "dropped once, and the program has come to it again");
         assert_eq!(log.state.waiting_steps, 0);
         assert_eq!(log.state.dues.len(), 0);
     }
@@ -141,8 +149,12 @@ mod tests {
     #[test]
     fn beside_a_failure_that_was_caught_nobody_waits_and_what_is_alive_is_still_looked_after() {
         let mut log = Log::new();
-        log.enter("try", ScopeKind::Attempt).start("try/a").fail("try/a").start("try/b").settle("try", Vec::new());
+        log.enter("try", ScopeKind::Attempt).done("try/c").start("try/a").fail("try/a").start("try/b");
+        log.settle("try", Vec::new());
         edit(&mut log, &[], &[]);
-        assert_eq!(left(&log, &[]), [("try/b".to_owned(), "hold")]);
+        let held = |paths: &[&str]| paths.iter().map(|at| ((*at).to_owned(), "hold")).collect::<Vec<_>>();
+        assert_eq!(left(&log, &["try"]), held(&["try/b"]));
+        // Where the scope itself is not come to, nobody answers for what was done in it.
+        assert_eq!(left(&log, &[]), held(&["try/c", "try/a", "try/b"]));
     }
 }

@@ -179,7 +179,15 @@ pub enum PersonDecision {
     Raise(Failure),
     Hold(HoldReason),
     Held,
+    /// Take back what the step and everything after it did, then ask.
+    Redo,
     Stop,
+}
+
+/// An attempt that an edit has left without a step that could look after it.
+pub fn overtaken_kind() -> HoldReason {
+    let why = "an edit has made another kind of step of it, and nothing says how it ended";
+    HoldReason::Unprovable { why: why.to_owned() }
 }
 
 pub fn decide_person(state: &RunState, scope: &Scope, path: &Path, fingerprint: Digest, now: Moment) -> PersonDecision {
@@ -208,7 +216,11 @@ pub fn decide_person(state: &RunState, scope: &Scope, path: &Path, fingerprint: 
         Decision::Hold(reason) => PersonDecision::Hold(reason),
         Decision::Held => PersonDecision::Held,
         Decision::Accept { .. } => PersonDecision::Settle(Vec::new()),
-        Decision::Recover(_) | Decision::PauseUntil(_) | Decision::Redo | Decision::Stop => PersonDecision::Stop,
+        Decision::Recover(_) => PersonDecision::Hold(overtaken_kind()),
+        // It had failed as another kind of step.
+        Decision::PauseUntil(_) => PersonDecision::Ask,
+        Decision::Redo => PersonDecision::Redo,
+        Decision::Stop => PersonDecision::Stop,
     }
 }
 

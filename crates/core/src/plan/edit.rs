@@ -7,6 +7,7 @@
 use super::{Entry, Known, What};
 use crate::decide::dropped::is_in_flight;
 use crate::event::{Evidence, Handle};
+use crate::hold::HoldReason;
 use crate::path::Path;
 use crate::request::Site;
 use crate::scope::ScopeKind;
@@ -71,6 +72,12 @@ pub struct Lists {
     /// In flight, with another action now.
     pub overtaken: Vec<Touched>,
     pub dropped: Vec<Dropped>,
+    /// Scopes that were entered, and are no longer.
+    pub left: Vec<Path>,
+    /// Windows that are open, and are no longer there to be closed: such an edit is refused.
+    pub windows: Vec<Path>,
+    /// Held, and waiting for a person's decision still.
+    pub held: Vec<Touched>,
     pub inserted: Vec<Touched>,
     pub undetermined: Vec<Undetermined>,
     pub doubted: Vec<Doubted>,
@@ -109,9 +116,13 @@ pub fn lists(entries: &[Entry], state: &RunState) -> Lists {
                             None => lists.kept += 1,
                         }
                     }
-                    Some((_, Phase::Held(_) | Phase::Failed { .. } | Phase::Dropped)) => lists.tried_again.push(touched()),
-                    Some((known, _)) if is_in_flight(known) && step.fingerprint != Some(known.fingerprint) => {
-                        lists.overtaken.push(touched());
+                    Some((known, _)) if known.open.is_some() && known.kind != step.kind => {
+                        lists.dropped.push(dropped(&entry.path, known, false));
+                    }
+                    Some((known, phase)) if is_overtaken(known, phase, step) => lists.overtaken.push(touched()),
+                    Some((_, Phase::Held(reason))) if !is_failure(reason) => lists.held.push(touched()),
+                    Some((_, Phase::Held(_) | Phase::Failed { .. } | Phase::Dropped)) => {
+                        lists.tried_again.push(touched())
                     }
                     None if later.has_done(&entry.path) => lists.inserted.push(touched()),
                     _ => {}
@@ -121,7 +132,45 @@ pub fn lists(entries: &[Entry], state: &RunState) -> Lists {
         }
     }
     gone(&mut lists, state, &visited);
+    gone_scopes(&mut lists, entries, state);
     lists
+}
+
+/// Its end is not journaled, or not known, and the action is another one now.
+fn is_overtaken(known: &Done, phase: &Phase, now: &super::Step) -> bool {
+    let undecided = match phase {
+        Phase::Held(reason) => matches!(**reason, HoldReason::Unknown { .. } | HoldReason::Unprovable { .. }),
+        Phase::Failed { .. } => false,
+        _ => is_in_flight(known),
+    };
+    undecided && now.fingerprint != Some(known.fingerprint)
+}
+
+/// An edit has it tried again by itself.
+fn is_failure(reason: &HoldReason) -> bool {
+    matches!(reason, HoldReason::Failed { .. } | HoldReason::PastCommitPoint { .. })
+}
+
+/// Scopes that the journal has as entered and that the edited program does not come to.
+fn gone_scopes(lists: &mut Lists, entries: &[Entry], state: &RunState) {
+    let visited: HashMap<&Path, &ScopeKind> = (entries.iter())
+        .filter_map(|entry| match &entry.what {
+            What::Scope { kind, .. } => Some((&entry.path, kind)),
+            _ => None,
+        })
+        .collect();
+    let undetermined = |path: &Path| lists.undetermined.iter().any(|end| path.is_within(&end.scope));
+    let is_window = |path: &Path| matches!(visited.get(path), Some(ScopeKind::Window { .. }));
+    let open = state.windows.values().filter(|window| window.is_open()).map(|window| &window.path);
+    lists.windows = open.filter(|path| !is_window(path) && !undetermined(path)).cloned().collect();
+    lists.windows.sort();
+    let mut left: Vec<(u64, &Path)> = (state.scopes.iter())
+        .filter(|(path, scope)| scope.left_at.is_none() && !visited.contains_key(path) && !undetermined(path))
+        .map(|(path, scope)| (scope.seq, path))
+        .collect();
+    // The innermost first.
+    left.sort_by_key(|(seq, _)| std::cmp::Reverse(*seq));
+    lists.left = left.into_iter().map(|(_, path)| path.clone()).collect();
 }
 
 /// What the journal knows and the edited program does not come to.
@@ -132,16 +181,27 @@ fn gone(lists: &mut Lists, state: &RunState, visited: &HashSet<&Path>) {
             continue;
         }
         let undetermined = ended.iter().any(|scope| path.is_within(scope));
-        let undo = || step.undo_actions().iter().map(|action| action.summary()).collect();
-        let wrote = !step.began.is_empty();
-        let path = path.clone();
         // What is alive would go on beside steps that were to come after it.
-        if step.open.is_some() || (is_in_flight(step) && !undetermined && state.settled_around(&path).is_none()) {
-            lists.dropped.push(Dropped { path, was: standing(step), undo: undo(), wrote, undetermined });
+        if step.open.is_some() || (is_in_flight(step) && !undetermined && state.settled_around(path).is_none()) {
+            lists.dropped.push(dropped(path, step, undetermined));
         } else if step.is_done() && !undetermined {
-            lists.orphaned.push(Orphaned { path, undo: undo(), wrote });
+            let wrote = !step.began.is_empty();
+            lists.orphaned.push(Orphaned { path: path.clone(), undo: undos(step), wrote });
         }
     }
+}
+
+fn undos(step: &Done) -> Vec<String> {
+    step.undo_actions().iter().map(|action| action.summary()).collect()
+}
+
+fn dropped(path: &Path, step: &Done, undetermined: bool) -> Dropped {
+    let wrote = !step.began.is_empty();
+    Dropped { path: path.clone(), was: standing(step), undo: undos(step), wrote, undetermined }
+}
+
+fn is_done_and_held(reason: &HoldReason) -> bool {
+    matches!(reason, HoldReason::Changed { .. } | HoldReason::Doubted { .. })
 }
 
 /// How a step in flight stands, in words.
@@ -154,6 +214,7 @@ fn standing(step: &Done) -> String {
         (Phase::Asked { .. }, None) => "it waits for a person".to_owned(),
         (Phase::Timer(_), None) => "it waits for a time".to_owned(),
         (Phase::Failed { .. }, None) => "it failed".to_owned(),
+        (Phase::Held(reason), None) if is_done_and_held(reason) => format!("it is done, and holds: {reason}"),
         (Phase::Held(reason), None) => format!("it holds: {reason}"),
         (_, None) => "it waits to go on".to_owned(),
     }

@@ -125,7 +125,7 @@ impl RunState {
             }
             Event::RunFinished { how, value } => {
                 self.finished = Some((*how, value.clone()));
-                self.taken_back = None;
+                (self.undoing, self.taken_back) = (None, None);
             }
         }
     }
@@ -285,6 +285,10 @@ impl RunState {
             step.ended_at = step.ended_at.or(Some(at));
             step.phase = Phase::Dropped;
         });
+        // Once for an edit: what becomes of it where the program comes to it again is another matter.
+        if let Some(edited) = self.edited.as_mut().filter(|edited| edited.dropped.contains(path)) {
+            Arc::make_mut(edited).dropped.retain(|dropped| dropped != path);
+        }
     }
 
     fn decided(&mut self, decided: &Decided) {

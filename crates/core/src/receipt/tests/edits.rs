@@ -19,6 +19,7 @@ fn edit(log: &mut Log, dropped: &[&str]) {
         changed: Vec::new(),
         orphaned: Vec::new(),
         dropped: dropped.iter().map(|at| path(at)).collect(),
+        left: Vec::new(),
         inserted: Vec::new(),
         undetermined: Vec::new(),
         asks_again: Vec::new(),
