@@ -95,6 +95,11 @@ pub enum HoldReason {
 }
 
 impl HoldReason {
+    /// The step was done, and an edit has made something else of it: the next edit may put that right.
+    pub fn is_about_an_edit(&self) -> bool {
+        matches!(self, Self::Changed { .. } | Self::Doubted { .. } | Self::Orphaned { .. })
+    }
+
     /// What a person may choose, as `piton resume` takes it. Trying again is a person's to ask for after an edit or a
     /// repair, too; not where the step is done: that would perform it twice.
     pub fn choices(&self) -> &'static [&'static str] {

@@ -234,7 +234,10 @@ def main():
     }
     assert!(refused.err.contains("2 steps that changed something"), "{}", refused.err);
     place.ran(&["resume", "@last", "--edited", "book.star", "--keep-orphans", "--detach"]).ends(0);
-    until("one question is left", || place.show()["waiting"].as_array().unwrap().len() == 1);
+    until("one question is left", || {
+        let waiting = place.show()["waiting"].clone();
+        waiting.as_array().unwrap().len() == 1 && waiting[0]["path"] == "All/a/Go?"
+    });
     place.ran(&["approve", "@last"]).ends(0);
     place.wait_until("succeeded");
     sound(&place);

@@ -274,3 +274,25 @@ def main():
     assert!(!place.ran(&["locks"]).ends(0).out.contains('L'));
     valid(&place);
 }
+
+#[test]
+fn what_holds_for_an_edit_is_judged_anew_by_the_next() {
+    let book = r#""""Edited twice."""
+
+def main():
+    step("S", sh("echo s >> world"), undo = sh("echo undo s >> world"))
+    step("Z", sh("echo z >> world; test -e fine"))
+"#;
+    let place = Place::with(book);
+    place.ran(&["run", "book.star"]).ends(1);
+    let place = place.file("book.star", &book.replace("echo s >>", "echo other >>")).file("fine", "");
+    place.ran(&["resume", "@last", "--edited", "book.star"]).ends(1);
+    assert_eq!(place.show()["holds"][0]["reason"]["hold"], "changed");
+    // Put back as it was, it is what was done.
+    let place = place.file("book.star", book);
+    let looked = place.ran(&["resume", "@last", "--edited", "book.star", "--plan"]).ends(0);
+    assert!(looked.out.contains("keeps 1 step"), "{}", looked.out);
+    place.ran(&["resume", "@last", "--edited", "book.star"]).ends(0);
+    assert_eq!(place.read("world"), "s\nz\nz\n");
+    valid(&place);
+}

@@ -21,7 +21,7 @@ pub fn to_drop(state: &RunState) -> Vec<Path> {
 
 /// It has begun in one way or another, and how it ends is not journaled.
 pub fn is_in_flight(step: &Step) -> bool {
-    step.open.is_some() || !matches!(step.phase, Phase::Succeeded { .. } | Phase::Undone | Phase::Dropped)
+    step.open.is_some() || (step.done().is_none() && !matches!(step.phase, Phase::Undone | Phase::Dropped))
 }
 
 /// What to do about a step that an edited program has come to its end without.

@@ -104,7 +104,7 @@ pub fn lists(entries: &[Entry], state: &RunState) -> Lists {
                     now: crate::hole::render(&step.summary),
                 };
                 match known.map(|known| (known, &known.phase)) {
-                    Some((_, Phase::Succeeded { .. })) => {
+                    Some((known, _)) if known.done().is_some() => {
                         later.passed(&entry.path);
                         match &step.doubt {
                             _ if step.known != Known::Done => lists.changed.push(touched()),
@@ -184,7 +184,7 @@ fn gone(lists: &mut Lists, state: &RunState, visited: &HashSet<&Path>) {
         // What is alive would go on beside steps that were to come after it.
         if step.open.is_some() || (is_in_flight(step) && !undetermined && state.settled_around(path).is_none()) {
             lists.dropped.push(dropped(path, step, undetermined));
-        } else if step.is_done() && !undetermined {
+        } else if step.done().is_some() && !undetermined {
             let wrote = !step.began.is_empty();
             lists.orphaned.push(Orphaned { path: path.clone(), undo: undos(step), wrote });
         }
@@ -200,10 +200,6 @@ fn dropped(path: &Path, step: &Done, undetermined: bool) -> Dropped {
     Dropped { path: path.clone(), was: standing(step), undo: undos(step), wrote, undetermined }
 }
 
-fn is_done_and_held(reason: &HoldReason) -> bool {
-    matches!(reason, HoldReason::Changed { .. } | HoldReason::Doubted { .. })
-}
-
 /// How a step in flight stands, in words.
 fn standing(step: &Done) -> String {
     match (&step.phase, &step.open) {
@@ -214,7 +210,6 @@ fn standing(step: &Done) -> String {
         (Phase::Asked { .. }, None) => "it waits for a person".to_owned(),
         (Phase::Timer(_), None) => "it waits for a time".to_owned(),
         (Phase::Failed { .. }, None) => "it failed".to_owned(),
-        (Phase::Held(reason), None) if is_done_and_held(reason) => format!("it is done, and holds: {reason}"),
         (Phase::Held(reason), None) => format!("it holds: {reason}"),
         (_, None) => "it waits to go on".to_owned(),
     }
@@ -283,7 +278,7 @@ impl Frontier {
 }
 
 fn is_done(state: &RunState, path: &Path) -> bool {
-    state.steps.get(path).is_some_and(|step| matches!(step.phase, Phase::Succeeded { .. }))
+    state.steps.get(path).is_some_and(|step| step.done().is_some())
 }
 
 /// The path itself and every scope around it, the run last.

@@ -208,7 +208,7 @@ impl RunState {
             step.began.push(Began { attempt: started.attempt, undo: started.undo.clone().map(Arc::new) });
             let started = Arc::new(started.clone());
             step.open = Some(started.clone());
-            step.outcome = None;
+            (step.outcome, step.how) = (None, None);
             step.phase = Phase::Running(started);
         });
     }
@@ -225,6 +225,7 @@ impl RunState {
                 step.began.retain(|began| began.attempt != failed.attempt);
             }
             step.open = None;
+            step.how = None;
             step.outcome.clone_from(&failed.outcome);
             step.phase = Phase::Failed { failure: Box::new(failed.failure.clone()), retry_at_us: failed.retry_at_us };
         });
@@ -245,6 +246,7 @@ impl RunState {
                 }
             }
             step.open = None;
+            step.how = Some(succeeded.how);
             step.outcome = Some(succeeded.outcome.clone());
             step.phase = Phase::Succeeded { how: succeeded.how, outcome: succeeded.outcome.clone() };
         });
@@ -404,6 +406,17 @@ impl RunState {
                 step.forgiven = step.attempts;
                 let (decision, outcome) = (Box::new(edited.decision.clone()), step.outcome.clone());
                 step.phase = Phase::Decided { choice: Choice::Retry, decision, outcome };
+            });
+        }
+        // What held for an earlier edit is judged anew by this one.
+        let judged = |step: &Step| step.is_held() && step.done().is_some();
+        let judged: Vec<Path> =
+            self.steps.iter().filter(|(_, step)| judged(step)).map(|(path, _)| path.clone()).collect();
+        for path in judged {
+            self.change_step(&path, |step| {
+                if let Some((how, outcome)) = step.done().map(|(how, outcome)| (how, outcome.clone())) {
+                    step.phase = Phase::Succeeded { how, outcome };
+                }
             });
         }
         for path in &edited.asks_again {

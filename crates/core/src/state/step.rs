@@ -30,6 +30,8 @@ pub struct Step {
     pub open: Option<Arc<AttemptStarted>>,
     /// What the last attempt of this generation gave, for whoever keeps or waives it.
     pub outcome: Option<Stored<Outcome>>,
+    /// How it came to be done, in this generation; a hold over what an edit made of it leaves that.
+    pub how: Option<How>,
     /// Attempts of this generation that may have had an effect, oldest first.
     pub began: Vec<Began>,
     pub undo: UndoProgress,
@@ -99,6 +101,7 @@ impl Step {
             phase: Phase::Undone,
             open: None,
             outcome: None,
+            how: None,
             began: Vec::new(),
             undo: UndoProgress::default(),
             first_seq: seq,
@@ -110,6 +113,15 @@ impl Step {
 
     pub fn is_done(&self) -> bool {
         matches!(self.phase, Phase::Succeeded { .. })
+    }
+
+    /// It is done, or was, and holds for what an edit has made of it: its outcome stands until a person decides.
+    pub fn done(&self) -> Option<(How, &Stored<Outcome>)> {
+        match &self.phase {
+            Phase::Succeeded { how, outcome } => Some((*how, outcome)),
+            Phase::Held(reason) if reason.is_about_an_edit() => self.how.zip(self.outcome.as_ref()),
+            _ => None,
+        }
     }
 
     pub fn is_held(&self) -> bool {

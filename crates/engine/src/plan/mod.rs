@@ -23,7 +23,6 @@ use piton_core::plan::{Entry, What};
 use piton_core::ports::{Cancel, Executor, Program, Unwind, Vault};
 use piton_core::request::Site;
 use piton_core::scope::{Scope, ScopeKind};
-use piton_core::state::Phase;
 use piton_core::{Digest, Outcome, Path, RunState, Value};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -62,9 +61,8 @@ pub struct Journaled {
 impl Journaled {
     /// Everything that this state has as done.
     pub fn of(state: &RunState) -> Self {
-        let done = |(path, step): (&Path, &piton_core::state::Step)| match &step.phase {
-            Phase::Succeeded { outcome, .. } => Some((path.clone(), (step.fingerprint, outcome.clone()))),
-            _ => None,
+        let done = |(path, step): (&Path, &piton_core::state::Step)| {
+            step.done().map(|(_, outcome)| (path.clone(), (step.fingerprint, outcome.clone())))
         };
         Self { done: state.steps.iter().filter_map(done).collect(), checked: HashMap::new() }
     }
