@@ -6,7 +6,7 @@
 use crate::plan::{Journaled, NoPlan, Planning, entries};
 use crate::shared::{Shared, lock};
 use crate::step::About;
-use piton_core::hold::HoldReason;
+use piton_core::hold::{Choice, HoldReason};
 use piton_core::plan::{Asked, Bound, Departure, Entry, Step as Planned};
 use piton_core::ports::{Program, Unwind};
 use piton_core::scope::Scope;
@@ -34,11 +34,15 @@ enum Standing {
     Held,
 }
 
-fn standing(step: Option<&Step>) -> Standing {
-    match step.map(|step| &step.phase) {
-        None | Some(Phase::Undone) => Standing::New,
-        Some(Phase::Held(reason)) if matches!(**reason, HoldReason::Departed { .. }) => Standing::Held,
-        Some(_) => Standing::Allowed,
+fn standing(step: Option<&Step>, fingerprint: Digest) -> Standing {
+    let Some(step) = step else { return Standing::New };
+    match &step.phase {
+        Phase::Undone => Standing::New,
+        Phase::Held(reason) if matches!(**reason, HoldReason::Departed { .. }) => Standing::Held,
+        Phase::Decided { choice: Choice::Depart, .. } => Standing::Allowed,
+        // A person's word was about that action; an edit has made another of it.
+        _ if step.fingerprint != fingerprint && step.fingerprint != Digest::ZERO => Standing::New,
+        _ => Standing::Allowed,
     }
 }
 
@@ -65,7 +69,8 @@ impl Shared {
         summary: impl FnOnce() -> String,
     ) -> Result<(), Unwind> {
         let Some(approved) = &self.options.approved else { return Ok(()) };
-        if !self.journal.with(|state| matches!(standing(state.steps.get(about.path)), Standing::New)) {
+        if !self.journal.with(|state| matches!(standing(state.steps.get(about.path), about.fingerprint), Standing::New))
+        {
             return Ok(());
         }
         let action = serde_json::to_value(action).unwrap_or(Json::Null);
@@ -89,7 +94,12 @@ impl Shared {
                 fingerprint: step.fingerprint.unwrap_or(Digest::ZERO),
             };
             let Some(departure) = approved.plan.departure(asked) else { continue };
-            match self.journal.with(|state| standing(state.steps.get(&entry.path))) {
+            let now = entry.step().and_then(|step| step.fingerprint);
+            let standing = self.journal.with(|state| {
+                let step = state.steps.get(&entry.path);
+                standing(step, now.or(step.map(|step| step.fingerprint)).unwrap_or(Digest::ZERO))
+            });
+            match standing {
                 Standing::Allowed => {}
                 Standing::Held => return Err(Unwind::Held),
                 Standing::New => return Err(self.hold_ahead(outside, entry, step, departure)?),

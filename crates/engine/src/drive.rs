@@ -347,6 +347,7 @@ impl Engine {
             Unwind::Program(message) => Some(HoldReason::Program { message }),
             Unwind::Held | Unwind::Stopping | Unwind::Parked | Unwind::Undetermined(_) => None,
         };
+        let why_stopped = shared.why_stopped();
         let more = shared.journal.transact(|state| {
             let more = state.abort.is_some()
                 || (rehearsal_is_over(state) && !state.is_held())
@@ -354,9 +355,9 @@ impl Engine {
                 || state.undoing.as_ref().is_some_and(|undoing| !matches!(undoing.reason, UndoReason::Window { .. }));
             let event = match reason {
                 Some(reason) if !state.run_holds.contains(&reason) => Some(Event::RunHeld { reason }),
-                None if !more && !state.is_held() => Some(Event::RunHeld {
-                    reason: HoldReason::Program { message: "a bug in Piton: the run stopped without a reason".into() },
-                }),
+                None if !more && !state.is_held() => {
+                    Some(Event::RunHeld { reason: HoldReason::Program { message: why_stopped } })
+                }
                 _ => None,
             };
             // A step that was ended for an abort or a taking back holds, and must not keep it from being finished. Past a

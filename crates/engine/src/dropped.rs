@@ -103,6 +103,27 @@ impl Shared {
         Ok(())
     }
 
+    /// Why an evaluation came to no end and nothing holds: an edit has put a step where nothing begins any more.
+    pub(crate) fn why_stopped(&self) -> String {
+        let visited: Vec<Path> = lock(&self.visited).iter().cloned().collect();
+        let settled = self.journal.with(|state| {
+            let settled = |scope: &Path| state.scopes.get(scope).is_some_and(|scope| scope.settled.is_some());
+            let unknown = |path: &&Path| !state.steps.contains_key(*path) && !state.scopes.contains_key(*path);
+            visited.iter().filter(unknown).find_map(|path| {
+                let mut around = std::iter::successors(path.parent(), Path::parent);
+                around.find(settled).map(|scope| (path.clone(), scope))
+            })
+        });
+        match settled {
+            Some((path, scope)) => format!(
+                "the edited runbook has a new step \"{path}\" in \"{scope}\", whose end is settled: nothing begins there any \
+                 more; put it behind that scope, or take the scope back first (piton undo {} --to '{scope}')",
+                self.run.short()
+            ),
+            None => "a bug in Piton: the run stopped without a reason".to_owned(),
+        }
+    }
+
     fn drop_steps(&self, paths: &HashSet<Path>) -> Result<bool, Unwind> {
         let whole = self.end_open(|path| paths.contains(path), "ended: the edited runbook has it no more")?;
         self.journal.transact(|state: &RunState| {

@@ -204,3 +204,40 @@ def twice(mode: Mode):
              = help: `mode` is one of fast, careful"#]],
     );
 }
+
+/// A tuple's type has those of its members in it: working such types out goes on for hours (a fuzzer found it).
+#[test]
+fn a_variable_that_is_made_of_itself_in_a_tuple_is_told_and_ends_the_check_of_types() {
+    for grows in [
+        "x = (\"x\", x)",
+        "y = (x, 1)\n    x = [y]",
+        "x += [(1, x)]",
+        "x = [(1, k) for k in [x]]",
+        "for k in [1]:\n        x = {\"a\": (k, x)}",
+        "x = []\n    x.append((1, x))",
+        "x = {}\n    x[\"a\"] = (1, x)",
+        "x, y = (x, 1), 2",
+        "x = (1, x) if x else x",
+        "x = list(zip([x], [x]))",
+    ] {
+        let runbook = support::load(&format!("def main():\n    x = []\n    {grows}\n"));
+        let runbook = runbook.unwrap_or_else(|wrong| panic!("{grows}: {wrong}"));
+        let warnings = runbook.warnings().to_string();
+        assert!(warnings.contains("is made of itself, in a tuple"), "{grows}: {warnings}");
+    }
+    for stays in [
+        "a, b = 1, 2\n    a, b = b, a + b",
+        "x = x + [1]",
+        "pairs = []\n    for i in x:\n        pairs.append((i, 1))",
+        "pairs = [(i, 1) for i in x]\n    x = len(pairs)",
+        "seen = {}\n    for i in x:\n        seen[i] = (i, i)",
+        "x = str((x, 1))",
+        "x = (1, 2)\n    y = (x, x)\n    z = (y, y)",
+    ] {
+        check(&format!("def main():\n    x = []\n    {stays}\n"), expect![[""]]);
+    }
+    // Outside of functions, too; and what another function does with the name is its own.
+    let runbook =
+        support::load("x = 1\nx2 = (x, 1)\ndef f(x):\n    return (x, 1)\ndef main():\n    x = f(1)\n").unwrap();
+    assert_eq!(runbook.warnings().to_string(), "");
+}

@@ -296,3 +296,75 @@ def main():
     assert_eq!(place.read("world"), "s\nz\nz\n");
     valid(&place);
 }
+
+#[test]
+fn an_aborted_run_whose_undo_was_stuck_can_be_taken_back_when_that_is_mended() {
+    let book = r#""""Cannot be undone yet."""
+
+def main():
+    step("First", sh("echo first >> world"), undo = sh("echo undo first >> world"))
+    step("A", sh("echo a >> world"), undo = sh("test -e mended; echo undo a >> world"))
+    step("Z", sh("exit 1"))
+"#;
+    let place = Place::with(book);
+    place.ran(&["run", "book.star"]).ends(1);
+    place.ran(&["undo", "@last"]).ends(1);
+    place.ran(&["abort", "@last"]).ends(4);
+    let place = place.file("mended", "");
+    place.ran(&["undo", "@last"]).ends(4);
+    assert_eq!(place.show()["status"], "undone");
+    assert_eq!(place.read("world"), "first\na\nundo a\nundo first\n");
+    valid(&place);
+}
+
+#[test]
+fn a_word_to_depart_is_about_what_it_was_given_for() {
+    let plain = "def main():\n    step(\"A\", sh(\"echo a >> world\"))\n";
+    let place = Place::with(plain);
+    place.ran(&["plan", "book.star", "-o", "book.plan"]).ends(0);
+    let more = |does: &str| format!("{plain}    step(\"B\", sh(\"echo {does} >> world; test -e fine\"))\n");
+    place.ran(&["run", "book.star", "--plan", "book.plan"]).ends(0);
+    // The plan is of this very file: the step comes with an edit.
+    let place = Place::with(&format!("{plain}    step(\"Z\", sh(\"test -e fine\"))\n"));
+    place.ran(&["plan", "book.star", "-o", "book.plan"]).ends(0);
+    place.ran(&["run", "book.star", "--plan", "book.plan"]).ends(1);
+    let place = place.file("book.star", &more("harmless"));
+    let held = place.ran(&["resume", "@last", "--edited", "book.star", "--keep-orphans"]).ends(1);
+    assert!(held.err.contains("the plan has no such step") && held.err.contains("harmless"), "{}", held.err);
+    // Another action is told as that, before and after the word.
+    let place = place.file("book.star", &more("drop"));
+    let held = place.ran(&["resume", "@last", "--edited", "book.star"]).ends(1);
+    assert!(held.err.contains("echo drop"), "{}", held.err);
+    let place = place.file("book.star", &more("harmless"));
+    place.ran(&["resume", "@last", "--edited", "book.star"]).ends(1);
+    place.ran(&["resume", "@last", "--depart", "B", "--reason", "harmless"]).ends(1);
+    assert_eq!(place.read("world"), "a\nharmless\n");
+    let place = place.file("book.star", &more("drop"));
+    let held = place.ran(&["resume", "@last", "--edited", "book.star"]).ends(1);
+    assert!(held.err.contains("the plan has no such step") && held.err.contains("echo drop"), "{}", held.err);
+    assert_eq!(place.read("world"), "a\nharmless\n");
+    valid(&place);
+}
+
+#[test]
+fn a_new_step_in_a_scope_that_is_settled_is_told_as_that() {
+    let book = r#""""Some fail."""
+
+def one(item):
+    step("Do", sh("echo " + item + " >> world; test " + item + " != b"))
+
+def main():
+    each("E", ["a", "b"], one, on_failure = "continue")
+    step("Z", sh("test -e fine"))
+"#;
+    let place = Place::with(book);
+    place.ran(&["run", "book.star"]).ends(1);
+    let place = place.file("book.star", &book.replace("[\"a\", \"b\"]", "[\"a\", \"b\", \"c\"]"));
+    let held = place.ran(&["resume", "@last", "--edited", "book.star"]).ends(1);
+    assert!(held.err.contains("a new step \"E/c/Do\" in \"E\", whose end is settled"), "{}", held.err);
+    let place = place.file("book.star", book).file("fine", "");
+    let looked = place.ran(&["resume", "@last", "--edited", "book.star", "--plan"]).ends(0);
+    assert!(!looked.out.contains("E/b/Do"), "a caught failure is final: {}", looked.out);
+    place.ran(&["resume", "@last", "--edited", "book.star"]).ends(0);
+    valid(&place);
+}

@@ -98,6 +98,12 @@ pub fn lists(entries: &[Entry], state: &RunState) -> Lists {
             }
             What::Step(step) => {
                 let known = state.steps.get(&entry.path);
+                let settled = known.is_some_and(|known| known.open.is_none() && known.done().is_none())
+                    && state.settled_around(&entry.path).is_some();
+                if settled {
+                    // A failure that was caught is final.
+                    continue;
+                }
                 let touched = || Touched {
                     path: entry.path.clone(),
                     site: entry.site.clone(),

@@ -361,6 +361,11 @@ impl RunState {
             UndoReason::Asked { .. } | UndoReason::Redo { .. } => {
                 self.run_holds.clear();
                 self.look_again_within(&began.scope);
+                self.try_undos_again(&began.scope);
+                if self.finished.is_some() {
+                    // A person has thought again about a run that was ended.
+                    self.abort = None;
+                }
             }
             UndoReason::Guard { guard, .. } => {
                 if let Some(guard) = self.guards.get_mut(guard) {
@@ -372,6 +377,20 @@ impl RunState {
         self.undoing = Some(began.clone());
         self.taken_back = None;
         self.finished = None;
+    }
+
+    /// Undos that held are tried again, as by a person's word on each.
+    fn try_undos_again(&mut self, scope: &Path) {
+        if self.stuck_steps == 0 {
+            return;
+        }
+        let held = |(path, step): &(&Path, &Step)| path.is_within(scope) && step.undo.held.is_some();
+        let held: Vec<Path> = self.steps.iter().filter(held).map(|(path, _)| path.clone()).collect();
+        for path in held {
+            self.change_step(&path, |step| {
+                step.undo = UndoProgress { attempts: step.undo.attempts, ..UndoProgress::default() };
+            });
+        }
     }
 
     fn undo_started(&mut self, started: &UndoStarted) {
@@ -418,6 +437,16 @@ impl RunState {
                     step.phase = Phase::Succeeded { how, outcome };
                 }
             });
+        }
+        // What was to depart from the plan may be something else now.
+        let departs =
+            |step: &Step| matches!(&step.phase, Phase::Held(hold) if matches!(**hold, HoldReason::Departed { .. }));
+        let departs: Vec<Path> = (self.steps.iter())
+            .filter(|(_, step)| departs(step) && step.began.is_empty())
+            .map(|(path, _)| path.clone())
+            .collect();
+        for path in &departs {
+            self.change_step(path, |step| step.phase = Phase::Undone);
         }
         for path in &edited.asks_again {
             self.change_step(path, |step| step.phase = Phase::Undone);

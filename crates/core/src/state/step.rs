@@ -130,9 +130,8 @@ impl Step {
 
     /// Taking back does not get past it.
     pub fn is_stuck(&self) -> bool {
-        let unprovable =
-            matches!(&self.phase, Phase::Held(reason) if matches!(**reason, HoldReason::Unprovable { .. }));
-        self.undo.held.is_some() || unprovable
+        let stops = |reason: &HoldReason| matches!(reason, HoldReason::Unprovable { .. } | HoldReason::Rotated { .. });
+        self.undo.held.is_some() || matches!(&self.phase, Phase::Held(reason) if stops(reason))
     }
 
     /// Something of it is under way. What was decided is not: it may have to wait behind a question; nor is what failed.

@@ -4,6 +4,7 @@
 
 mod calls;
 mod closed;
+mod growing;
 mod keywords;
 mod lint;
 mod names;
@@ -28,8 +29,17 @@ pub(crate) fn file(
     loads: &HashMap<String, Interface>,
 ) -> (Diagnostics, Interface) {
     let mut found = Diagnostics::default();
-    let (errors, _, interface, _) = ast.clone().typecheck(&registry.globals, loads);
     let file = File::new(ast);
+    let (errors, interface) = match growing::endless(&file) {
+        Some(endless) => {
+            found.push(endless);
+            (Vec::new(), Interface::default())
+        }
+        None => {
+            let (errors, _, interface, _) = ast.clone().typecheck(&registry.globals, loads);
+            (errors, interface)
+        }
+    };
     keywords::check(&file, &registry.signatures, &mut found);
     let ours: Vec<_> = found.0.iter().filter_map(|diagnostic| diagnostic.place.clone()).collect();
     for error in &errors {
