@@ -81,7 +81,9 @@ fn wait_or_kill(mut child: Child, kill_at: Option<Instant>, dir: &Path) -> bool 
         if let Some(status) = child.try_wait().unwrap() {
             let words =
                 || fs::read_to_string(dir.join("err.txt")).unwrap() + &fs::read_to_string(dir.join("out.txt")).unwrap();
-            assert!(status.success(), "piton ended with {status}\n{}", words());
+            // The kill before may have come between its last record and its exit.
+            let over = status.code() == Some(2) && words().contains("has ended: it succeeded");
+            assert!(status.success() || over, "piton ended with {status}\n{}", words());
             return true;
         }
         if kill_at.is_some_and(|at| Instant::now() >= at) {
