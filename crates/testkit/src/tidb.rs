@@ -1,7 +1,8 @@
 //! Private TiDB servers for tests: one process with TiDB's built-in storage.
 //!
-//! Owns a server's directory, process, administrator account and client calls. Never builds a server (`make tidb` does) and
-//! never kills one that still answers: the built-in storage is made for tests, and can tear a transaction when it is killed.
+//! Owns a server's directory, process, administrator account and client calls. Never builds a server (`make tidb` does),
+//! and never kills one that still answers: the built-in storage is made for tests, and can tear a transaction when it is
+//! killed.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -38,7 +39,8 @@ pub struct Options {
     pub performance: Vec<String>,
 }
 
-/// A running private server. Dropping it shuts it down, which may take as long as open transactions do, and removes its files.
+/// A running private server. Dropping it shuts it down, which may take as long as open transactions do, and removes its
+/// files.
 #[derive(Debug)]
 pub struct TiDb {
     process: Option<Guarded>,
@@ -190,8 +192,8 @@ impl TiDb {
 
     fn configure(&self, options: &Options) -> Result<(), SetupError> {
         let folder = self.folder.path();
-        // Its accounts are made before it first listens: at no time does it let anybody in without a password. `alter user`
-        // does not find `root` that early.
+        // Its accounts are made before it first listens: at no time does it let anybody in without a password. `alter
+        // user` does not find `root` that early.
         let accounts = format!(
             "update mysql.user set authentication_string = password('{password}') where user = 'root';\n\
              create user {admin}@'%' identified by '{password}';\n\

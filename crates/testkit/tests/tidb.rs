@@ -1,10 +1,11 @@
 //! What TiDB answers to the statements a move to it depends on, as transcripts against a real server.
 //!
-//! Owns the facts that docs/design/015-tidb-as-a-target.md tells. Never a fake: without a TiDB server these tests say so and
-//! pass, unless `PITON_REQUIRE_TIDB=1`.
+//! Owns the facts that docs/design/015-tidb-as-a-target.md tells. Never a fake: without a TiDB server these tests say
+//! so and pass, unless `PITON_REQUIRE_TIDB=1`.
 #![allow(clippy::unwrap_used)] // a test helper, where a failure should stop the test
 
 use std::collections::HashMap;
+use std::io::Write as _;
 
 use mysql_async::prelude::Queryable as _;
 use mysql_async::{Conn, Error, Opts, OptsBuilder, SslOpts, Value};
@@ -20,15 +21,16 @@ fn server(options: &Options) -> Option<TiDb> {
         Err(error @ SetupError::NotAtHand { .. }) => {
             let required = std::env::var_os("PITON_REQUIRE_TIDB").is_some_and(|value| value == "1");
             assert!(!required, "PITON_REQUIRE_TIDB=1, but {error}");
-            eprintln!("*** SKIPPED, NOTHING WAS TESTED: {error}");
+            // Not by a macro: what a passing test prints with one is not shown.
+            let _ = writeln!(std::io::stderr(), "*** SKIPPED, NOTHING WAS TESTED: {error}");
             None
         }
         Err(error) => panic!("{error}"),
     }
 }
 
-/// Plays `name: statement` lines and compares what comes back with the `= answer` below each. A name without its digits is
-/// an account, and each name is a session of its own. An answer that ends with `...` is only the beginning of one.
+/// Plays `name: statement` lines and compares what comes back with the `= answer` below each. A name without its digits
+/// is an account, and each name is a session of its own. An answer that ends with `...` is only the beginning of one.
 fn play(server: &TiDb, transcript: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut sessions: HashMap<String, Conn> = HashMap::new();
@@ -291,9 +293,8 @@ const TRANSACTIONS: &str = "
 const SCHEMA: &str = "
     admin: create database s
     = ok, 0 rows
-    admin: show charset
-    = [ascii, US ASCII, ascii_bin, 1; binary, binary, binary, 1; gbk, Chinese Internal Code Specification, gbk_chinese_ci, 2; \
-       latin1, Latin1, latin1_bin, 1; utf8, UTF-8 Unicode, utf8_bin, 3; utf8mb4, UTF-8 Unicode, utf8mb4_bin, 4]
+    admin: select character_set_name, default_collate_name from information_schema.character_sets order by 1
+    = [ascii, ascii_bin; binary, binary; gbk, gbk_chinese_ci; latin1, latin1_bin; utf8, utf8_bin; utf8mb4, utf8mb4_bin]
     admin: select @@character_set_server, @@collation_server
     = [utf8mb4, utf8mb4_bin]
     admin: create table s.a (v varchar(9)) charset latin2
@@ -358,6 +359,10 @@ const SCHEMA: &str = "
     = [1, 7; 2, 7]
     admin: insert into s.n (_tidb_rowid, v) values (9, 9)
     = error 1105: insert, update and replace statements for _tidb_rowid are not supported
+    admin: set tidb_opt_write_row_id = 1
+    = ok, 0 rows
+    admin: insert into s.n (_tidb_rowid, v) values (9, 9)
+    = ok, 1 rows
     admin: create table s.i (id bigint auto_increment primary key, v int)
     = ok, 0 rows
     admin: insert into s.i (v) values (1), (2)
@@ -439,7 +444,9 @@ fn caching_sha2_accounts_need_tls_and_native_ones_do_not() {
     play(
         &server,
         "
-        admin: create user n identified with mysql_native_password by 'pw', c identified with caching_sha2_password by 'pw'
+        admin: create user n identified with mysql_native_password by 'pw'
+        = ok, 0 rows
+        admin: create user c identified with caching_sha2_password by 'pw'
         = ok, 0 rows
         admin: create user e identified with ed25519 by 'pw'
         = error 1524: Plugin 'ed25519' is not loaded
