@@ -30,7 +30,7 @@ SEEDS ?= 1..1001
 TIMES ?= 1
 
 sim: ## random runbooks whose engines die, by seed: SEEDS=FROM..TO, each TIMES=N times
-	PITON_SIM_SEEDS=$(SEEDS) PITON_SIM_TIMES=$(TIMES) $(CARGO) test -p piton-engine --locked --test it random -- --nocapture
+	PITON_SIM_SEEDS=$(SEEDS) PITON_SIM_TIMES=$(TIMES) $(CARGO) test --workspace --locked --test it random -- --nocapture
 
 SECONDS ?= 600
 FUZZERS ?= journal side_log receipt runbook

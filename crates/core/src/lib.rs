@@ -34,6 +34,7 @@ pub mod plan;
 pub mod record;
 pub mod rehearsal;
 pub mod state;
+pub mod stored;
 pub mod undo;
 pub mod window;
 

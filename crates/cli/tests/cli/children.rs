@@ -113,10 +113,13 @@ fn a_child_that_holds_is_waited_for_and_its_parent_goes_on_by_itself_when_it_end
       failed    ‹time›
       why       exit code 1
       next      try it again            piton resume ‹run› --retry Check
-                go past it              piton resume ‹run› --waive Check --reason '...'
+                go past it
+                  piton resume ‹run› --waive Check --reason '...'
                 read its whole output   piton logs ‹run› Check
 
-      or        show what taking back would do     piton undo ‹run› --plan
+      or        go on with the runbook as you mended it
+                  piton resume ‹run› --edited child.star
+                show what taking back would do     piton undo ‹run› --plan
                 take back what the run did         piton undo ‹run›
                 end it here; what was done stays   piton abort ‹run›
     "#);

@@ -87,7 +87,7 @@ impl Fleet {
         let deploy = self.dir.join("deploy").display().to_string();
         let words = ["run", "runbook/restart.star", "--backend", "app", "--admin", &self.balancer().admin()];
         let more =
-            ["--deploy", &deploy, "--release", release, "--soak", "100ms", "--start-timeout", "5s", "--every", "2s"];
+            ["--deploy", &deploy, "--release", release, "--soak", "100ms", "--start-timeout", "30s", "--every", "4s"];
         words.iter().chain(&more).map(|word| (*word).to_owned()).collect()
     }
 
@@ -168,7 +168,7 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
 /// Asks for a path; status and body. `None`: no whole answer came.
 fn ask(port: u16, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
     stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes()).ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
