@@ -49,7 +49,7 @@ fn failed(doing: &'static str) -> impl FnOnce(mysql_async::Error) -> MoveError {
 pub(crate) async fn install(conn: &mut Conn, config: &Config, identity: &str, start: &Position) -> Result<()> {
     // Binary, as everything our sessions send: an index serves only comparisons in its own collation.
     let name = "name VARBINARY(64) NOT NULL";
-    let place = "file VARCHAR(255) NOT NULL, offset BIGINT UNSIGNED NOT NULL";
+    let place = "log_file VARCHAR(255) NOT NULL, log_offset BIGINT UNSIGNED NOT NULL";
     let tables = [
         format!("CREATE DATABASE IF NOT EXISTS {SCHEMA}"),
         format!(
@@ -122,7 +122,7 @@ pub(crate) async fn take_over(conn: &mut Conn, config: &Config) -> Result<Found>
     conn.query_drop("COMMIT").await.map_err(failed("take over"))?;
     let positions: Vec<(String, u64)> = conn
         .exec(
-            format!("SELECT file, offset FROM {SCHEMA}.{LANES} WHERE name = ? AND lane < ? ORDER BY lane"),
+            format!("SELECT log_file, log_offset FROM {SCHEMA}.{LANES} WHERE name = ? AND lane < ? ORDER BY lane"),
             (name, lanes),
         )
         .await
@@ -167,7 +167,7 @@ impl Right {
     /// The first statement of a transaction: everything of this lane up to `position` is applied when it commits.
     pub(crate) async fn advance(&self, conn: &mut Conn, position: &Position) -> Result<()> {
         conn.exec_drop(
-            format!("UPDATE {SCHEMA}.{LANES} SET file = ?, offset = ?, beat = beat + 1
+            format!("UPDATE {SCHEMA}.{LANES} SET log_file = ?, log_offset = ?, beat = beat + 1
                  WHERE name = ? AND lane = ? AND generation = ?"),
             (&position.file, position.offset, &self.name, self.lane, self.generation),
         )

@@ -133,6 +133,7 @@ pub(crate) fn write_key_value(into: &mut Vec<u8>, column: &Column, value: Option
         (Kind::Char | Kind::VarChar | Kind::Text, Some(charset)) => {
             into.push(b'_');
             into.extend_from_slice(charset.as_bytes());
+            into.push(b' ');
             hex(into, bytes);
         }
         (Kind::Binary { .. } | Kind::VarBinary | Kind::Blob, _) => hex(into, bytes),

@@ -74,8 +74,8 @@ async fn run(conn: &mut Conn, table: &Table, sql: Vec<u8>, rows: Option<u64>, wa
                  make both alike and begin the move of this table anew",
             ));
         }
-        // Strict mode refuses what does not fit: class 22 is "data exception".
-        Err(mysql_async::Error::Server(error)) if error.state.starts_with("22") || error.code == 1265 => {
+        // Class 22 is "data exception".
+        Err(mysql_async::Error::Server(error)) if error.state.starts_with("22") => {
             return Err(MoveError::halt(
                 format!("{} does not take a value of the source: {}", table.name, error.message),
                 "make the target's column hold what the source's holds",
