@@ -39,7 +39,10 @@ pub(crate) type Changes = Vec<(u32, Vec<Change>)>;
 pub(crate) enum Work {
     Transaction(Task<Changes>),
     /// A part of a large transaction; the last one says where it ends.
-    Part { task: Task<Changes>, end: Option<Position> },
+    Part {
+        task: Task<Changes>,
+        end: Option<Position>,
+    },
     /// Nothing more of this lane up to here: keeps an idle lane's checkpoint young.
     Idle(Position),
     Chunk(Task<ChunkRows>),

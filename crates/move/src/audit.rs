@@ -58,12 +58,7 @@ async fn statement(conn: &mut Conn, table: &TableName) -> Result<String, MoveErr
     Ok(format!("SELECT {all} FROM {}.{} ORDER BY {}", quoted(&table.schema), quoted(&table.name), key.join(", ")))
 }
 
-async fn compare(
-    source: &mut Conn,
-    target: &mut Conn,
-    table: &TableName,
-    select: &str,
-) -> Result<Audited, MoveError> {
+async fn compare(source: &mut Conn, target: &mut Conn, table: &TableName, select: &str) -> Result<Audited, MoveError> {
     let mut ours: QueryResult<'_, '_, BinaryProtocol> =
         source.exec_iter(select, ()).await.map_err(MoveError::server(Side::Source, "read a table"))?;
     let mut theirs: QueryResult<'_, '_, BinaryProtocol> =

@@ -103,9 +103,12 @@ pub(crate) async fn take_over(conn: &mut Conn, config: &Config) -> Result<Found>
         .map_err(failed("read the move"))?;
     let (lanes, identity) = about.ok_or(MoveError::Ended)?;
     for copier in 0..config.limits.copiers {
-        conn.exec_drop(format!("INSERT IGNORE INTO {SCHEMA}.{LANES} VALUES (?, ?, 0, '', 0, 0)"), (name, lanes + copier))
-            .await
-            .map_err(failed("record a lane"))?;
+        conn.exec_drop(
+            format!("INSERT IGNORE INTO {SCHEMA}.{LANES} VALUES (?, ?, 0, '', 0, 0)"),
+            (name, lanes + copier),
+        )
+        .await
+        .map_err(failed("record a lane"))?;
     }
     conn.exec_drop(format!("UPDATE {SCHEMA}.{LANES} SET generation = generation + 1 WHERE name = ?"), (name,))
         .await
@@ -167,8 +170,10 @@ impl Right {
     /// The first statement of a transaction: everything of this lane up to `position` is applied when it commits.
     pub(crate) async fn advance(&self, conn: &mut Conn, position: &Position) -> Result<()> {
         conn.exec_drop(
-            format!("UPDATE {SCHEMA}.{LANES} SET log_file = ?, log_offset = ?, beat = beat + 1
-                 WHERE name = ? AND lane = ? AND generation = ?"),
+            format!(
+                "UPDATE {SCHEMA}.{LANES} SET log_file = ?, log_offset = ?, beat = beat + 1
+                 WHERE name = ? AND lane = ? AND generation = ?"
+            ),
             (&position.file, position.offset, &self.name, self.lane, self.generation),
         )
         .await

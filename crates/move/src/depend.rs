@@ -159,3 +159,112 @@ fn raise(after: &mut [u64], by: Option<&Vec<u64>>) {
         *after = (*after).max(*by);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::TableName;
+    use crate::schema::{Column, Kind};
+    use proptest::prelude::*;
+
+    fn table(equality: Equality) -> Table {
+        let column = |name: &str| Column {
+            name: name.to_owned(),
+            kind: Kind::VarChar,
+            declared: "varchar(9)".to_owned(),
+            charset: None,
+            collation: None,
+            generated: false,
+        };
+        let key = |name: &str, place, equality| UniqueKey {
+            name: name.to_owned(),
+            columns: vec![place],
+            equality: vec![equality],
+        };
+        Table {
+            name: TableName::new("s", "t"),
+            all: vec![column("id"), column("u")],
+            moved: vec![0, 1],
+            keys: vec![key("PRIMARY", 0, Equality::Bytes), key("u", 1, equality)],
+            estimated_rows: 0,
+            average_row_bytes: 0,
+            engine: None,
+            form: "BASE TABLE".to_owned(),
+        }
+    }
+
+    fn row(id: u8, u: Option<&str>) -> Row {
+        let mut row = Row::default();
+        row.push(Some(&[b'0' + id]));
+        row.push(u.map(str::as_bytes));
+        row
+    }
+
+    /// Values that a case-insensitive, padded collation takes for equal have one group; 'ä' may equal anything.
+    const VALUES: &[(Option<&str>, u8)] =
+        &[(None, 0), (Some("a"), 1), (Some("A "), 1), (Some("b"), 2), (Some("c"), 3), (Some("ä"), 9)];
+
+    fn share(one: &[(u8, usize)], other: &[(u8, usize)]) -> bool {
+        one.iter().any(|(id, u)| {
+            other.iter().any(|(other_id, other_u)| {
+                let (one, other) = (VALUES[*u].1, VALUES[*other_u].1);
+                id == other_id || one == 9 || other == 9 || (one != 0 && one == other)
+            })
+        })
+    }
+
+    proptest! {
+        /// A transaction may begin when all that it waits for, and all before it in its lane, are done. Whatever shares a
+        /// value with it and came before must then be among what is done, by the same rule.
+        #[test]
+        fn every_two_transactions_that_share_a_value_are_ordered(
+            transactions in proptest::collection::vec(
+                (0..4_usize, proptest::collection::vec((0..6_u8, 0..VALUES.len()), 1..4), any::<bool>()), 1..40)
+        ) {
+            let table = table(Equality::Folded);
+            let mut dependencies = Dependencies::new(4);
+            let mut numbers = [0; 4];
+            // What is certainly done before each transaction begins: for each, the set of earlier ones.
+            let mut before: Vec<HashMap<usize, ()>> = Vec::new();
+            let mut places: Vec<Place> = Vec::new();
+            for (index, (lane, rows, widen)) in transactions.iter().enumerate() {
+                numbers[*lane] += 1;
+                let place = Place { lane: *lane, number: numbers[*lane] };
+                let mut touched = Touched::default();
+                rows.iter().for_each(|(id, u)| touched.add(0, &table, &row(*id, VALUES[*u].0)));
+                if *widen && rows.len() == 3 {
+                    touched.widen();
+                }
+                let after = dependencies.admit(place, &touched);
+                let mut done = HashMap::new();
+                for (earlier, earlier_place) in places.iter().enumerate() {
+                    let same_lane = earlier_place.lane == place.lane;
+                    if same_lane || after.0[earlier_place.lane] >= earlier_place.number {
+                        done.insert(earlier, ());
+                        done.extend(before[earlier].clone());
+                    }
+                }
+                for (earlier, (_, other, _)) in transactions[..index].iter().enumerate() {
+                    prop_assert!(!share(rows, other) || done.contains_key(&earlier), "{index} does not wait for {earlier}");
+                }
+                places.push(place);
+                before.push(done);
+            }
+        }
+    }
+
+    #[test]
+    fn transactions_that_share_nothing_do_not_wait_and_null_equals_nothing() {
+        let table = table(Equality::Folded);
+        let mut dependencies = Dependencies::new(2);
+        let mut admit = |lane, id, u| {
+            let mut touched = Touched::default();
+            touched.add(0, &table, &row(id, u));
+            dependencies.admit(Place { lane, number: 1 + u64::from(id) }, &touched)
+        };
+        assert_eq!(admit(0, 1, None), After(vec![0, 0]));
+        assert_eq!(admit(1, 2, None), After(vec![0, 0]));
+        assert_eq!(admit(1, 3, Some("x")), After(vec![0, 0]));
+        assert_eq!(admit(0, 4, Some("X ")), After(vec![0, 4]));
+    }
+}

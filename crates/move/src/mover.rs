@@ -60,7 +60,8 @@ impl Mover {
             return Err(MoveError::Refused(preflight.refusals));
         }
         heartbeat::install(&mut source, &config.name).await?;
-        let shape = crate::schema::read(&mut source, Side::Source, &heartbeat::table()).await?.ok_or(MoveError::Ended)?;
+        let shape =
+            crate::schema::read(&mut source, Side::Source, &heartbeat::table()).await?.ok_or(MoveError::Ended)?;
         let identity = session::identity(&mut source).await?;
         // Before the first chunk is read: whatever changes from here on is in the log.
         let start = session::position(&mut source).await?;

@@ -206,8 +206,7 @@ pub(crate) async fn look(config: &Config, source: &mut Conn, target: &mut Conn) 
     let resumed = crate::checkpoint::exists(target, config).await?;
     let mut tables = Vec::with_capacity(config.tables.len());
     for name in &config.tables {
-        let shapes =
-            (schema::read(source, Side::Source, name).await?, schema::read(target, Side::Target, name).await?);
+        let shapes = (schema::read(source, Side::Source, name).await?, schema::read(target, Side::Target, name).await?);
         let (Some(ours), Some(theirs)) = shapes else {
             found.refusals.push(Refusal {
                 check: "exists",

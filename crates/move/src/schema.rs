@@ -124,14 +124,14 @@ impl Table {
     }
 
     fn expression(column: &Column) -> String {
-            let name = named(&column.name);
-            match column.kind {
-                // Text of a FLOAT shows six digits; as DOUBLE it shows all that it takes.
-                Kind::Float => format!("CAST({name} AS DOUBLE)"),
-                // The number, not the label: labels hide the empty error value, and are case-folded on insertion.
-                Kind::Enum | Kind::Set => format!("CAST({name} AS UNSIGNED)"),
-                _ => name,
-            }
+        let name = named(&column.name);
+        match column.kind {
+            // Text of a FLOAT shows six digits; as DOUBLE it shows all that it takes.
+            Kind::Float => format!("CAST({name} AS DOUBLE)"),
+            // The number, not the label: labels hide the empty error value, and are case-folded on insertion.
+            Kind::Enum | Kind::Set => format!("CAST({name} AS UNSIGNED)"),
+            _ => name,
+        }
     }
 
     pub(crate) fn insert_list(&self) -> String {
@@ -194,7 +194,9 @@ async fn columns(conn: &mut Conn, side: Side, name: &TableName) -> Result<Vec<Co
 
 fn kind(data_type: &str, declared: &str, precision: usize, scale: usize) -> Option<Kind> {
     Some(match data_type {
-        "tinyint" | "smallint" | "mediumint" | "int" | "bigint" => Kind::Int { unsigned: declared.contains("unsigned") },
+        "tinyint" | "smallint" | "mediumint" | "int" | "bigint" => {
+            Kind::Int { unsigned: declared.contains("unsigned") }
+        }
         "decimal" => Kind::Decimal { precision, scale },
         "float" => Kind::Float,
         "double" => Kind::Double,

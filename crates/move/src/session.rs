@@ -57,8 +57,7 @@ pub(crate) async fn identity(conn: &mut Conn) -> Result<String> {
     let failed = || MoveError::server(Side::Source, "read its identity");
     let who: Option<(u64, String, String)> =
         conn.query_first("SELECT @@server_id, @@hostname, @@port").await.map_err(failed())?;
-    let up: Option<(String, u64)> =
-        conn.query_first("SHOW GLOBAL STATUS LIKE 'Uptime'").await.map_err(failed())?;
+    let up: Option<(String, u64)> = conn.query_first("SHOW GLOBAL STATUS LIKE 'Uptime'").await.map_err(failed())?;
     let now: Option<u64> = conn.query_first("SELECT UNIX_TIMESTAMP()").await.map_err(failed())?;
     let (id, host, port) = who.unwrap_or_default();
     let started = now.unwrap_or(0).saturating_sub(up.map_or(0, |(_, seconds)| seconds));

@@ -29,7 +29,10 @@ fn busy(writer: u64, step: u64) -> Vec<String> {
     let id = scatter(writer, step, 1) % ROWS + 1;
     let other = scatter(writer, step, 2) % ROWS + 1;
     match scatter(writer, step, 3) % 8 {
-        0 => vec![format!("insert into account values ({}, 'w{writer}-{step}', {step})", ROWS + writer * 1_000_000 + step)],
+        0 => vec![format!(
+            "insert into account values ({}, 'w{writer}-{step}', {step})",
+            ROWS + writer * 1_000_000 + step
+        )],
         1 => vec![format!("delete from account where id = {id}")],
         2 => vec![
             format!("update account set u = concat('swap-', {writer}) where id = {id}"),

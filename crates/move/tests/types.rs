@@ -36,7 +36,10 @@ const TYPES: &[(&str, &[&str])] = &[
     ("datetime(6)", &["'2026-11-21 20:52:51.000001'", "'9999-12-31 23:59:59.999999'"]),
     ("datetime(3)", &["'2026-11-21 20:52:51.120'"]),
     ("datetime(1)", &["'2026-11-21 20:52:51.1'"]),
-    ("timestamp null", &["'2026-03-29 02:30:00'", "'0000-00-00 00:00:00'", "'1970-01-01 00:00:01'", "'2038-01-19 03:14:07'"]),
+    (
+        "timestamp null",
+        &["'2026-03-29 02:30:00'", "'0000-00-00 00:00:00'", "'1970-01-01 00:00:01'", "'2038-01-19 03:14:07'"],
+    ),
     ("timestamp(6) null", &["'2026-10-25 01:30:00.123456'", "'2026-10-25 02:30:00'"]),
     ("time", &["'-838:59:59'", "'838:59:59'", "'00:00:00'", "'-00:00:01'"]),
     ("time(6)", &["'-838:59:59.999999'", "'25:00:00.5'", "'-00:00:00.000001'"]),
@@ -66,23 +69,27 @@ const TYPES: &[(&str, &[&str])] = &[
     ("enum('a','B','ü','')", &["'a'", "'b'", "'ü'", "0", "''"]),
     ("set('a','b','c')", &["'a,c'", "''", "7"]),
     ("json", &["'{\"n\": 1.0, \"big\": 12345678901234567890}'", "'null'", "'[1, \"ä\"]'"]),
-    ("uuid", &[
-        "'00000000-0000-0000-0000-000000000000'",
-        "'123e4567-e89b-12d3-a456-426655440000'",
-        "'9b2e7d52-3f53-4b6e-8a8d-0242ac120002'",
-        "'ffffffff-ffff-ffff-ffff-ffffffffffff'",
-        "'017f22e2-79b0-7cc3-98c4-dc0c0c07398f'",
-        "'1ec9414c-232a-6b00-b3c8-9e6bdeced846'",
-        "'12345678-1234-1234-1234-123456789abc'",
-        "'320c3d4d-cc00-875b-8ec9-32d5f69181c0'",
-    ]),
+    (
+        "uuid",
+        &[
+            "'00000000-0000-0000-0000-000000000000'",
+            "'123e4567-e89b-12d3-a456-426655440000'",
+            "'9b2e7d52-3f53-4b6e-8a8d-0242ac120002'",
+            "'ffffffff-ffff-ffff-ffff-ffffffffffff'",
+            "'017f22e2-79b0-7cc3-98c4-dc0c0c07398f'",
+            "'1ec9414c-232a-6b00-b3c8-9e6bdeced846'",
+            "'12345678-1234-1234-1234-123456789abc'",
+            "'320c3d4d-cc00-875b-8ec9-32d5f69181c0'",
+        ],
+    ),
     ("inet6", &["'2001:db8::ff00:42:8329'", "'::'", "'::1'", "'::ffff:192.0.2.1'", "'::192.0.2.1'", "'fe80::1:0:0:1'"]),
     ("inet4", &["'192.0.2.1'", "'0.0.0.0'"]),
     ("point", &["point(1, -2.5)"]),
     ("geometry", &["st_geomfromtext('polygon((0 0,1 0,1 1,0 0))', 4326)"]),
 ];
 
-const MODE: &str = "set names utf8mb4; set time_zone = '+00:00'; set sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES';";
+const MODE: &str =
+    "set names utf8mb4; set time_zone = '+00:00'; set sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES';";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_type_arrives_as_it_is_by_the_copy_and_by_the_log() {
@@ -136,7 +143,11 @@ const KEYS: &[(&str, &[&str], &str)] = &[
     ("k year primary key", &["1999", "'0000'"], "2000"),
     ("k decimal(20,4) primary key", &["-1.5", "0", "1.5000"], "-1.4999"),
     ("k bit(10) primary key", &["b'1'", "b'1000000000'"], "b'11'"),
-    ("k uuid primary key", &["'123e4567-e89b-12d3-a456-426655440000'", "'9b2e7d52-3f53-4b6e-8a8d-0242ac120002'"], "uuid()"),
+    (
+        "k uuid primary key",
+        &["'123e4567-e89b-12d3-a456-426655440000'", "'9b2e7d52-3f53-4b6e-8a8d-0242ac120002'"],
+        "uuid()",
+    ),
     ("k inet6 primary key", &["'::1'", "'2001:db8::1'"], "'::2'"),
     ("k int, l varchar(5), m date, primary key (l, m, k)", &["1", "2"], "3"),
 ];
@@ -152,7 +163,8 @@ async fn every_type_of_key_is_copied_in_chunks_of_one_row_and_followed() {
         let extra = if composite { ", l, m" } else { "" };
         definitions.push_str(&format!("create table {table} ({key}, n int, u int, unique key (u));"));
         for (number, value) in values.iter().enumerate() {
-            let more = if composite { format!(", 'l{}', '2026-01-0{}'", number % 2, number + 1) } else { String::new() };
+            let more =
+                if composite { format!(", 'l{}', '2026-01-0{}'", number % 2, number + 1) } else { String::new() };
             before.push_str(&format!("insert into {table} (k, n, u{extra}) values ({value}, 1, {number}{more});"));
             after.push_str(&format!("update {table} set n = 2 where k = {value};"));
         }

@@ -40,8 +40,13 @@ pub(crate) enum Item {
 
 /// Whose rows a table id announces.
 enum Announced {
-    Moved { table: u32, stored: Vec<Stored> },
-    Heartbeat { stored: Vec<Stored> },
+    Moved {
+        table: u32,
+        stored: Vec<Stored>,
+    },
+    Heartbeat {
+        stored: Vec<Stored>,
+    },
     /// It stands first in every transaction of a mover.
     Checkpoint,
     Other,
@@ -75,9 +80,8 @@ impl Log {
         conn.query_drop(format!("SET @mariadb_slave_capability = 4, @master_heartbeat_period = {KEEPALIVE_NS}"))
             .await
             .map_err(failed())?;
-        let request = BinlogStreamRequest::new(config.server_id)
-            .with_filename(from.file.as_bytes())
-            .with_pos(from.offset);
+        let request =
+            BinlogStreamRequest::new(config.server_id).with_filename(from.file.as_bytes()).with_pos(from.offset);
         let stream = conn.get_binlog_stream(request).await.map_err(failed())?;
         Ok(Self {
             stream,
@@ -249,10 +253,10 @@ impl Log {
                 Ok(Some(Item::Changes(*table, changes)))
             }
             Announced::Heartbeat { stored } => {
-                let changes = head
-                    .changes(verb, stored, &self.heartbeat)
-                    .map_err(|why| unusable(why, &self.heartbeat.name))?;
-                let mark = changes.iter().filter_map(|change| heartbeat::read(change.after.as_ref()?, &self.name)).last();
+                let changes =
+                    head.changes(verb, stored, &self.heartbeat).map_err(|why| unusable(why, &self.heartbeat.name))?;
+                let mark =
+                    changes.iter().filter_map(|change| heartbeat::read(change.after.as_ref()?, &self.name)).last();
                 Ok(mark.map(Item::Mark))
             }
         }

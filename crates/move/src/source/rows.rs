@@ -91,9 +91,7 @@ impl<'a> Head<'a> {
             changes.push(match verb {
                 Verb::Write => Change { before: None, after: Some(image(self.images[0])?) },
                 Verb::Delete => Change { before: Some(image(self.images[0])?), after: None },
-                Verb::Update => {
-                    Change { before: Some(image(self.images[0])?), after: Some(image(self.images[1])?) }
-                }
+                Verb::Update => Change { before: Some(image(self.images[0])?), after: Some(image(self.images[1])?) },
             });
         }
         Ok(changes)

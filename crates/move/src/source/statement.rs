@@ -17,7 +17,10 @@ pub(crate) enum Meaning {
     /// Nothing that concerns the moved tables.
     Passing,
     /// The move cannot go past it.
-    Halting { what: String, remedy: String },
+    Halting {
+        what: String,
+        remedy: String,
+    },
 }
 
 /// Judges `text`, run in `schema`.

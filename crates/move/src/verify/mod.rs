@@ -47,11 +47,7 @@ pub struct Verified {
     pub differences: Vec<Difference>,
 }
 
-pub(crate) async fn verify(
-    config: &Config,
-    tables: &[Table],
-    applied: watch::Receiver<Position>,
-) -> Result<Verified> {
+pub(crate) async fn verify(config: &Config, tables: &[Table], applied: watch::Receiver<Position>) -> Result<Verified> {
     let mut verifier = Verifier {
         source: crate::session::open(Side::Source, &config.source).await?,
         target: crate::session::open(Side::Target, &config.target).await?,
