@@ -36,6 +36,8 @@ const FIRST_ROWS: u64 = 1000;
 pub(crate) struct Read {
     pub(crate) table: u32,
     pub(crate) chunk: Chunk,
+    /// The number of the chunk before it: numbers between the two are free.
+    pub(crate) after: u64,
     pub(crate) rows: Vec<Row>,
     pub(crate) room: Option<OwnedSemaphorePermit>,
     pub(crate) written: mpsc::UnboundedSender<Chunk>,
@@ -58,7 +60,11 @@ pub(crate) enum FromCopier {
 
 /// Too many keys were touched meanwhile: to be read again.
 #[derive(Debug)]
-pub(crate) struct Spoiled(pub(crate) u32, pub(crate) Chunk);
+pub(crate) struct Spoiled {
+    pub(crate) table: u32,
+    pub(crate) chunk: Chunk,
+    pub(crate) after: u64,
+}
 
 /// A range to be read: above `lower`, up to `upper`. Its chunks take numbers between the two.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,11 +125,11 @@ impl Copier {
                 let _: Chunk = chunk;
                 outstanding -= 1;
             }
-            while let Ok(Spoiled(table, chunk)) = self.spoiled.try_recv() {
+            while let Ok(spoiled) = self.spoiled.try_recv() {
                 outstanding -= 1;
                 // Smaller ones next time: rows count as if they were four times as large.
-                row_bytes[table as usize] *= 4;
-                ranges.push_back(again(table, chunk));
+                row_bytes[spoiled.table as usize] *= 4;
+                ranges.push_front(again(spoiled));
             }
             if ranges.is_empty() && outstanding == 0 {
                 break;
@@ -131,9 +137,10 @@ impl Copier {
             if ranges.is_empty() {
                 tokio::select! {
                     chunk = finished.recv() => outstanding -= usize::from(chunk.is_some()),
-                    Some(Spoiled(table, chunk)) = self.spoiled.recv() => {
+                    Some(spoiled) = self.spoiled.recv() => {
                         outstanding -= 1;
-                        ranges.push_back(again(table, chunk));
+                        row_bytes[spoiled.table as usize] *= 4;
+                        ranges.push_front(again(spoiled));
                     }
                 }
                 continue;
@@ -152,7 +159,7 @@ impl Copier {
                 rest.into_iter().for_each(|rest| ranges.push_front(rest));
                 let (chunk, rows) = read;
                 let written = written.clone();
-                chunks.push(Read { table: range.table, chunk, rows, room: Some(permit), written });
+                chunks.push(Read { table: range.table, chunk, after: range.after, rows, room: Some(permit), written });
             }
             outstanding += chunks.len();
             let high = self.token();
@@ -219,15 +226,10 @@ impl Copier {
     }
 }
 
-fn again(table: u32, chunk: Chunk) -> Range {
-    // It keeps its number when it is read whole, and leaves room below for its parts when not.
-    Range {
-        table,
-        lower: chunk.lower,
-        upper: chunk.upper,
-        after: chunk.number - 1,
-        before: Some(chunk.number + STEP / 2),
-    }
+/// The range of a chunk, whose parts take numbers up to its own.
+fn again(spoiled: Spoiled) -> Range {
+    let Spoiled { table, chunk, after } = spoiled;
+    Range { table, lower: chunk.lower, upper: chunk.upper, after, before: Some(chunk.number + 1) }
 }
 
 pub(crate) fn now_us() -> u64 {

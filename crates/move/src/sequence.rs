@@ -232,7 +232,9 @@ impl Sequencer {
         let watch = state.watch.take().filter(|watch| watch.round == round.low && !watch.spoiled);
         let Some(watch) = watch else {
             // The copier may be gone: then the move is ending.
-            round.chunks.into_iter().for_each(|read| drop(self.spoiled.send(Spoiled(read.table, read.chunk))));
+            for read in round.chunks {
+                let _ = self.spoiled.send(Spoiled { table: read.table, chunk: read.chunk, after: read.after });
+            }
             return Ok(());
         };
         let nothing = HashSet::new();

@@ -21,8 +21,10 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 const SETUP: &str = "SET NAMES binary, time_zone = '+00:00', \
      sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION'";
 /// Cascades are in the log already as far as they are at all; rows of one lane may come before their parents of another.
-const TARGET_SETUP: &str = "SET SESSION foreign_key_checks = 0, unique_checks = 1, tx_isolation = 'READ-COMMITTED', \
-     innodb_lock_wait_timeout = 20";
+const TARGET_SETUP: [&str; 2] = [
+    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    "SET SESSION foreign_key_checks = 0, unique_checks = 1, innodb_lock_wait_timeout = 20",
+];
 
 /// A session on `side` at `url`.
 pub(crate) async fn open(side: Side, url: &str) -> Result<Conn> {
@@ -39,7 +41,9 @@ pub(crate) async fn open(side: Side, url: &str) -> Result<Conn> {
     let mut conn = tokio::time::timeout(CONNECT_LIMIT, Conn::new(opts)).await.map_err(late)?.map_err(failed())?;
     conn.query_drop(SETUP).await.map_err(MoveError::server(side, "set up a session"))?;
     if side == Side::Target {
-        conn.query_drop(TARGET_SETUP).await.map_err(MoveError::server(side, "set up a session"))?;
+        for setup in TARGET_SETUP {
+            conn.query_drop(setup).await.map_err(MoveError::server(side, "set up a session"))?;
+        }
     }
     Ok(conn)
 }
