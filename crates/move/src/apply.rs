@@ -1,8 +1,8 @@
 //! Lanes: connections that apply transactions, each in the order of the source, waiting for each other where they must.
 //!
-//! A lane takes as many waiting transactions as may go now and writes their net effect in one transaction of the target,
-//! with its checkpoint as the first statement. A transaction too large for memory arrives in parts and stays one
-//! transaction on the target.
+//! A lane takes as many waiting transactions as may go now and writes their net effect in one transaction of the
+//! target, with its checkpoint as the first statement. A transaction too large for memory arrives in parts and stays
+//! one transaction on the target.
 //!
 //! Owns one connection each, and trying again after a deadlock. Never reorders within a lane.
 
@@ -196,8 +196,8 @@ impl Lane {
         Ok(())
     }
 
-    /// A transaction in parts. It cannot be tried again, as its parts are gone: an accident ends the mover, and the next
-    /// one reads the transaction again from the log.
+    /// A transaction in parts. It cannot be tried again, as its parts are gone: an accident ends the mover, and the
+    /// next one reads the transaction again from the log.
     async fn parts(&mut self, first: Task<Changes>, end: Option<Position>) -> Result<()> {
         self.right.hold(&mut self.conn).await?;
         let (mut task, mut end) = (first, end);
@@ -279,8 +279,9 @@ impl Lane {
     }
 }
 
-/// Keys of the chunk that stand on the target already, because the log told of them before. Where both servers order keys
-/// by the same rule, a read of the range finds them, most often none; else all of the chunk's keys are taken for standing.
+/// Keys of the chunk that stand on the target already, because the log told of them before. Where both servers order
+/// keys by the same rule, a read of the range finds them, most often none; else all of the chunk's keys are taken for
+/// standing.
 async fn standing(conn: &mut Conn, table: &Table, load: &ChunkRows) -> Result<Vec<Row>> {
     let keys = load.rows.iter().map(|row| row.pick(table.key()));
     if !table.key_orders_alike() {
@@ -297,8 +298,8 @@ async fn standing(conn: &mut Conn, table: &Table, load: &ChunkRows) -> Result<Ve
     Ok(keys.filter(|key| found.contains(key)).collect())
 }
 
-/// The server chose this transaction as a victim, or it waited too long: rolled back, it may be tried again. 8005 and 9007
-/// are TiDB's write conflicts.
+/// The server chose this transaction as a victim, or it waited too long: rolled back, it may be tried again. 8005 and
+/// 9007 are TiDB's write conflicts.
 fn is_conflict(error: &MoveError) -> bool {
     const CONFLICTS: [u16; 4] = [1205, 1213, 8005, 9007];
     let MoveError::Server { source: mysql_async::Error::Server(error), .. } = error else { return false };

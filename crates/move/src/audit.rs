@@ -1,5 +1,5 @@
-//! An audit that shares no code with the mover: it streams every row of both sides in the binary protocol and compares the
-//! values as they arrive. Both sides must be quiet.
+//! An audit that shares no code with the mover: it streams every row of both sides in the binary protocol and
+//! compares the values as they arrive. Both sides must be quiet.
 //!
 //! Owns its own connections and statements. Never uses what [`crate::verify`] uses.
 

@@ -1,8 +1,8 @@
 //! What is done, written on the target in the same transactions as the rows it speaks of (I2).
 //!
-//! `lanes`: one row for each connection that writes rows, with the generation of the mover that may, and the position up to
-//! which everything of that lane is applied. A transaction begins by writing its row `WHERE generation = ?`: a mover that
-//! was replaced finds no row and stops. `chunks`: what has been copied. `moves`: how the move began.
+//! `lanes`: one row for each connection that writes rows, with the generation of the mover that may, and the position
+//! up to which everything of that lane is applied. A transaction begins by writing its row `WHERE generation = ?`: a
+//! mover that was replaced finds no row and stops. `chunks`: what has been copied. `moves`: how the move began.
 //!
 //! Owns these three tables and their statements. Never decides what a lane applies.
 
@@ -29,7 +29,8 @@ pub(crate) struct Found {
     pub(crate) chunks: Vec<Chunk>,
 }
 
-/// A range of keys of one table: above `lower`, up to and with `upper`; without them, from the beginning and to the end.
+/// A range of keys of one table: above `lower`, up to and with `upper`; without them, from the beginning and to the
+/// end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Chunk {
     pub(crate) table: TableName,

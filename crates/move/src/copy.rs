@@ -1,9 +1,9 @@
 //! Copying tables in chunks of their primary keys, while they change.
 //!
 //! A round: commit a low watermark, read a few chunks with plain SELECTs, commit a high watermark. Ordered commits make
-//! every transaction logged before the low watermark visible to the SELECTs; what is logged between the two is told by the
-//! log, and the [`crate::sequence`] drops those rows from the chunks. So nothing is locked, and no snapshot is held.
-//! Source: "DBLog: A Watermark Based Change-Data-Capture Framework" (Andreakis, Papapanagiotou, 2020).
+//! every transaction logged before the low watermark visible to the SELECTs; what is logged between the two is told
+//! by the log, and the [`crate::sequence`] drops those rows from the chunks. So nothing is locked, and no snapshot is
+//! held. Source: "DBLog: A Watermark Based Change-Data-Capture Framework" (Andreakis, Papapanagiotou, 2020).
 //!
 //! Owns which ranges are still to be read. Never writes rows.
 

@@ -2,7 +2,8 @@
 //!
 //! Each transaction goes to one lane, and a lane applies its transactions in the order of the source. Between lanes it
 //! waits for every earlier transaction that shares a key value with it, old or new, primary or unique. Values are
-//! remembered as 64-bit hashes of what a collation cannot tell apart: two that collide only wait for each other needlessly.
+//! remembered as 64-bit hashes of what a collation cannot tell apart: two that collide only wait for each other
+//! needlessly.
 //!
 //! Owns that memory, which is bounded: what is applied is forgotten, and a transaction with too many values counts as
 //! touching whole tables. Never applies anything.
@@ -214,8 +215,8 @@ mod tests {
     }
 
     proptest! {
-        /// A transaction may begin when all that it waits for, and all before it in its lane, are done. Whatever shares a
-        /// value with it and came before must then be among what is done, by the same rule.
+        /// A transaction may begin when all that it waits for, and all before it in its lane, are done. Whatever
+        /// shares a value with it and came before must then be among what is done, by the same rule.
         #[test]
         fn every_two_transactions_that_share_a_value_are_ordered(
             transactions in proptest::collection::vec(
@@ -245,7 +246,8 @@ mod tests {
                     }
                 }
                 for (earlier, (_, other, _)) in transactions[..index].iter().enumerate() {
-                    prop_assert!(!share(rows, other) || done.contains_key(&earlier), "{index} does not wait for {earlier}");
+                    let ordered = !share(rows, other) || done.contains_key(&earlier);
+                    prop_assert!(ordered, "{index} does not wait for {earlier}");
                 }
                 places.push(place);
                 before.push(done);

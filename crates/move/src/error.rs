@@ -1,6 +1,7 @@
 //! What ends a move, and what to do about it.
 //!
-//! Owns the errors of this crate. Never decides to go on after one: a halt is final until somebody has followed its remedy.
+//! Owns the errors of this crate. Never decides to go on after one: a halt is final until somebody has followed its
+//! remedy.
 
 use crate::position::Position;
 use crate::preflight::Refusal;

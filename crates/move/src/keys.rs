@@ -68,7 +68,8 @@ pub(crate) fn range(sql: &mut Vec<u8>, table: &Table, lower: Option<&Row>, upper
     }
 }
 
-/// `(a, b) > (x, y)` as `a >= x AND (a > x OR (a = x AND b > y))`: every server finds the range of the first column in it.
+/// `(a, b) > (x, y)` as `a >= x AND (a > x OR (a = x AND b > y))`: every server finds the range of the first column
+/// in it.
 fn compare(sql: &mut Vec<u8>, table: &Table, bound: &Row, beyond: &str, with: &str) {
     let parts: Vec<_> = table.key_columns().zip(bound.values()).collect();
     let term = |sql: &mut Vec<u8>, part: usize, sign: &str| {

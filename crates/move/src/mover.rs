@@ -1,7 +1,8 @@
 //! A move that runs: its tasks, and what others may ask of it.
 //!
-//! Owns starting the parts in the right order and ending them together: the first error ends all. Dropping a [`Mover`] is
-//! as good as killing its process: what is committed stands, and the next [`Mover::start`] goes on from it.
+//! Owns starting the parts in the right order and ending them together: the first error ends all. Dropping a
+//! [`Mover`] is as good as killing its process: what is committed stands, and the next [`Mover::start`] goes on from
+//! it.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -50,8 +51,8 @@ impl Mover {
     /// Begins the move, or goes on with it where a mover of the same name stopped.
     ///
     /// # Errors
-    /// [`MoveError::Refused`] when the preflight finds something; a halt when the source is no longer the server it was;
-    /// and when a server cannot be used.
+    /// [`MoveError::Refused`] when the preflight finds something; a halt when the source is no longer the server it
+    /// was; and when a server cannot be used.
     pub async fn start(config: Config) -> std::result::Result<Self, MoveError> {
         let mut source = session::open(Side::Source, &config.source).await?;
         let mut target = session::open(Side::Target, &config.target).await?;
@@ -193,7 +194,10 @@ impl Mover {
     pub async fn wait_applied(&mut self, position: &Position) -> std::result::Result<(), MoveError> {
         let mut applied = self.frontier.applied();
         tokio::select! {
-            outcome = applied.wait_for(|applied| applied >= position) => outcome.map(drop).map_err(|_| MoveError::Ended),
+            outcome = applied.wait_for(|applied| applied >= position) => match outcome {
+                Ok(_) => Ok(()),
+                Err(_) => Err(MoveError::Ended),
+            },
             error = ended(&mut self.tasks) => Err(error),
         }
     }
@@ -203,8 +207,8 @@ impl Mover {
         ended(&mut self.tasks).await
     }
 
-    /// Compares all tables, while they change. Rows that differ only because the stream is on its way are looked at again
-    /// after it has passed.
+    /// Compares all tables, while they change. Rows that differ only because the stream is on its way are looked at
+    /// again after it has passed.
     ///
     /// # Errors
     /// When a server cannot be read, or the move ends meanwhile.

@@ -1,7 +1,7 @@
 //! A place in the source's log: a file and an offset in it.
 //!
-//! Owns their order. MariaDB's GTIDs are not used: they order by domain, and `file` and `offset` are exact on one server.
-//! They mean nothing on another server, so the mover halts when the server's identity changes.
+//! Owns their order. MariaDB's GTIDs are not used: they order by domain, and `file` and `offset` are exact on one
+//! server. They mean nothing on another server, so the mover halts when the server's identity changes.
 
 /// The end of an event. Ordered by file number, then offset.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -34,8 +34,8 @@ pub struct Preflight {
     pub refusals: Vec<Refusal>,
     /// The source's own guess of the rows to copy.
     pub estimated_rows: u64,
-    /// Sessions of the source's users that may still have older settings than those checked: id, user, seconds since they
-    /// connected are not known to the server, so all that are connected are listed.
+    /// Sessions of the source's users that may still have older settings than those checked: id, user, seconds since
+    /// they connected are not known to the server, so all that are connected are listed.
     pub sessions: Vec<String>,
 }
 
@@ -261,7 +261,8 @@ async fn settings(source: &mut Conn, found: &mut Preflight) -> Result<bool> {
     for (name, wanted, what, remedy) in SETTINGS {
         let value: Option<(String, String)> =
             source.query_first(format!("SHOW GLOBAL VARIABLES LIKE '{name}'")).await.map_err(failed())?;
-        // A server that does not know a setting does not do what it would turn on; those that must be on are known to all.
+        // A server that does not know a setting does not do what it would turn on; those that must be on are known to
+        // all.
         let Some((_, value)) = value else { continue };
         if !wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(&value)) {
             let what = format!("{what} ({name} is {value:?})");

@@ -1,8 +1,8 @@
 //! Rows and keys as one run of bytes, and how values are written into statements.
 //!
 //! A value is NULL or the bytes that the server itself would print for it in the session that [`crate::target`] and
-//! [`crate::source`] set up (binary character set, UTC): so a row read by a SELECT and a row decoded from the log are the
-//! same bytes. Only floats may print differently; they are no keys.
+//! [`crate::source`] set up (binary character set, UTC): so a row read by a SELECT and a row decoded from the log are
+//! the same bytes. Only floats may print differently; they are no keys.
 //!
 //! Owns that form. Never talks to a server.
 

@@ -139,10 +139,13 @@ impl Table {
     }
 }
 
+/// Form, engine, rows, bytes of a row.
+type About = (String, Option<String>, Option<u64>, Option<u64>);
+
 /// Reads one table's shape; `None` when there is no such table.
 pub(crate) async fn read(conn: &mut Conn, side: Side, name: &TableName) -> Result<Option<Table>> {
     let failed = || MoveError::server(side, "read a table's shape");
-    let about: Option<(String, Option<String>, Option<u64>, Option<u64>)> = conn
+    let about: Option<About> = conn
         .exec_first(
             "select table_type, engine, table_rows, avg_row_length from information_schema.tables
              where table_schema = ? and table_name = ?",

@@ -1,8 +1,8 @@
 //! The one place where the order of the source becomes work for lanes.
 //!
-//! Reads the log, assigns each transaction to the lane of its first key (always the same, so that a checkpoint of a lane
-//! says which transactions it covers), finds what it must wait for, and, between two watermarks, remembers every key that
-//! is touched, so that a chunk read meanwhile gives way to the log.
+//! Reads the log, assigns each transaction to the lane of its first key (always the same, so that a checkpoint of a
+//! lane says which transactions it covers), finds what it must wait for, and, between two watermarks, remembers every
+//! key that is touched, so that a chunk read meanwhile gives way to the log.
 //!
 //! Owns the order and the bound on memory. Never writes to a server.
 
@@ -139,8 +139,8 @@ impl Sequencer {
         Ok(())
     }
 
-    /// The lane of a transaction whose first change is of this row. It follows from the row alone, so that it is the same
-    /// when the transaction is read again by a later mover.
+    /// The lane of a transaction whose first change is of this row. It follows from the row alone, so that it is the
+    /// same when the transaction is read again by a later mover.
     fn lane_of(&self, table: &Table, row: &Row) -> usize {
         let name = format!("{}\0", table.name).into_bytes();
         let hash = twox_hash::XxHash64::oneshot(1, &[&name, row.pick(table.key()).bytes()].concat());

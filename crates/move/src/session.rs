@@ -16,11 +16,12 @@ const MAX_PACKET: usize = 1 << 30;
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// Binary character set: the server converts nothing. UTC: timestamps read as they are stored. The mode takes
-/// the dates, zero ids and empty ENUMs that a source may hold; it is not strict, as that refuses the last. What does not fit
-/// is a warning then, and warnings are counted before a transaction commits.
+/// the dates, zero ids and empty ENUMs that a source may hold; it is not strict, as that refuses the last. What does
+/// not fit is a warning then, and warnings are counted before a transaction commits.
 const SETUP: &str = "SET NAMES binary, time_zone = '+00:00', \
      sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION'";
-/// Cascades are in the log already as far as they are at all; rows of one lane may come before their parents of another.
+/// Cascades are in the log already as far as they are at all; rows of one lane may come before their parents of
+/// another.
 const TARGET_SETUP: [&str; 2] = [
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     "SET SESSION foreign_key_checks = 0, unique_checks = 1, innodb_lock_wait_timeout = 20",

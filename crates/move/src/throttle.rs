@@ -1,7 +1,7 @@
 //! Leaving the source alone while it is busy.
 //!
-//! Owns looking at the source's own signals between rounds of copying. Following the log is never throttled: it costs the
-//! source little, and falling behind costs more.
+//! Owns looking at the source's own signals between rounds of copying. Following the log is never throttled: it costs
+//! the source little, and falling behind costs more.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! What the mover must not go past (I8): each case is something done on the source, and words of the halt that follows.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod support;
 
 use mysql_async::prelude::Queryable;

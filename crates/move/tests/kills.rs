@@ -1,5 +1,7 @@
 //! Movers that are killed: the next one goes on, copies nothing twice, and both sides are equal in the end.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod support;
 
 use std::io::{BufRead, BufReader};

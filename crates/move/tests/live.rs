@@ -1,5 +1,7 @@
 //! Tables that are moved while several writers change them, between two real servers.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod support;
 
 use piton_move::{Limits, Mover};

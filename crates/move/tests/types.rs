@@ -1,5 +1,7 @@
 //! Every type of column, with the values that bit others, copied and then changed through the log.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod support;
 
 use piton_move::Mover;

@@ -1,7 +1,7 @@
 //! A mover in a process of its own, for tests that kill it and for measuring.
 //!
-//! `piton-move-test SOURCE TARGET SCHEMA SERVER_ID CHUNK_ROWS TABLE...` moves until it is killed or halts, and prints a line
-//! for each change of its progress. With `PITON_MOVE_UNTIL=copied` it ends when everything is copied.
+//! `piton-move-test SOURCE TARGET SCHEMA SERVER_ID CHUNK_ROWS TABLE...` moves until it is killed or halts, and prints
+//! a line for each change of its progress. With `PITON_MOVE_UNTIL=copied` it ends when everything is copied.
 
 #![allow(clippy::print_stdout, reason = "a program of tests")]
 

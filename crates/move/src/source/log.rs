@@ -256,7 +256,7 @@ impl Log {
                 let changes =
                     head.changes(verb, stored, &self.heartbeat).map_err(|why| unusable(why, &self.heartbeat.name))?;
                 let mark =
-                    changes.iter().filter_map(|change| heartbeat::read(change.after.as_ref()?, &self.name)).last();
+                    changes.iter().filter_map(|change| heartbeat::read(change.after.as_ref()?, &self.name)).next_back();
                 Ok(mark.map(Item::Mark))
             }
         }

@@ -1,7 +1,8 @@
 //! What a statement in the log means for the move.
 //!
-//! With row images, statements in the log are definitions (DDL), rights, and our own brackets of transactions. Whether one
-//! concerns a moved table is told by its words: too careful is a halt that a person can look at, too careless is lost data.
+//! With row images, statements in the log are definitions (DDL), rights, and our own brackets of transactions.
+//! Whether one concerns a moved table is told by its words: too careful is a halt that a person can look at, too
+//! careless is lost data.
 //!
 //! Owns that judgement. Never executes anything.
 

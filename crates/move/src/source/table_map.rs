@@ -136,8 +136,8 @@ fn stored(kind: u8, metas: &mut Bytes<'_>) -> Result<Stored, Short> {
     };
     let mut meta = [0; 2];
     meta[..length].copy_from_slice(metas.take(length)?);
-    // Fixed strings, ENUM and SET share a code; the first byte of the metadata tells which, and holds two bits of a long
-    // string's length.
+    // Fixed strings, ENUM and SET share a code; the first byte of the metadata tells which, and holds two bits of a
+    // long string's length.
     match (kind, meta) {
         (STRING, [ENUM, size]) => Ok(Stored { kind: ENUM, meta: [size, 0] }),
         (STRING, [SET, size]) => Ok(Stored { kind: SET, meta: [size, 0] }),

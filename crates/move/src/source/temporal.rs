@@ -58,7 +58,8 @@ pub(super) fn timestamp(bytes: &mut Bytes<'_>, decimals: u8) -> Result<String, S
     Ok(text)
 }
 
-/// Days since 1970 as year, month and day: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
+/// Days since 1970 as year, month and day: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms",
+/// `civil_from_days`.
 fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, of_era) = (days / 146_097, days % 146_097);

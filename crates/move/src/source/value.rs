@@ -1,7 +1,7 @@
 //! One value of the log, as the bytes that the server would print for it.
 //!
-//! Owns the formats of numbers and strings; dates and times stand in [`super::temporal`]. Never guesses: what it does not
-//! know is an error, and halts.
+//! Owns the formats of numbers and strings; dates and times stand in [`super::temporal`]. Never guesses: what it does
+//! not know is an error, and halts.
 
 use super::bytes::{Bytes, Short};
 use super::table_map::{Stored, kinds::*};
@@ -78,22 +78,7 @@ pub(crate) fn read(
         }
         BIT => bytes.take(usize::from(second) + usize::from(first > 0))?,
         VARCHAR | VAR_STRING => string(bytes, u16::from_le_bytes(stored.meta))?,
-        STRING => {
-            let value = string(bytes, u16::from_le_bytes(stored.meta))?;
-            match (kind, row) {
-                (_, None) => return Ok(()),
-                (Kind::Binary { length }, Some(row)) => return padded(value, *length, row),
-                (Kind::Uuid, Some(row)) => return fixed(uuid(&whole::<16>(value)?), row),
-                (Kind::Inet6, Some(row)) => return fixed(inet6(&whole::<16>(value)?), row),
-                (Kind::Inet4, Some(row)) => {
-                    return fixed(std::net::Ipv4Addr::from(whole::<4>(value)?).to_string(), row);
-                }
-                (_, Some(row)) => {
-                    row.push(Some(value));
-                    return Ok(());
-                }
-            }
-        }
+        STRING => return fixed_string(string(bytes, u16::from_le_bytes(stored.meta))?, kind, row),
         BLOB | GEOMETRY => {
             let length = bytes.little(usize::from(first))?;
             bytes.take(usize::try_from(length).map_err(|_| Short)?)?
@@ -104,6 +89,21 @@ pub(crate) fn read(
         row.push(Some(value));
     }
     Ok(())
+}
+
+/// CHAR and BINARY, and the types that MariaDB stores as if they were.
+fn fixed_string(value: &[u8], kind: &Kind, row: Option<&mut Row>) -> Result<(), Unreadable> {
+    let Some(row) = row else { return Ok(()) };
+    match kind {
+        Kind::Binary { length } => padded(value, *length, row),
+        Kind::Uuid => fixed(uuid(&whole::<16>(value)?), row),
+        Kind::Inet6 => fixed(inet6(&whole::<16>(value)?), row),
+        Kind::Inet4 => fixed(std::net::Ipv4Addr::from(whole::<4>(value)?).to_string(), row),
+        _ => {
+            row.push(Some(value));
+            Ok(())
+        }
+    }
 }
 
 fn fixed(text: String, row: &mut Row) -> Result<(), Unreadable> {
@@ -143,8 +143,8 @@ fn whole<const N: usize>(value: &[u8]) -> Result<[u8; N], Short> {
     Ok(all)
 }
 
-/// Digits of a DECIMAL: groups of nine in four bytes, most significant first, the sign in the first bit, negative numbers
-/// inverted. Format: `decimal2bin` of MariaDB's `strings/decimal.c`.
+/// Digits of a DECIMAL: groups of nine in four bytes, most significant first, the sign in the first bit, negative
+/// numbers inverted. Format: `decimal2bin` of MariaDB's `strings/decimal.c`.
 fn decimal(bytes: &mut Bytes<'_>, precision: usize, scale: usize) -> Result<String, Short> {
     const BYTES: [usize; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
     let whole = precision.checked_sub(scale).ok_or(Short)?;
@@ -181,8 +181,8 @@ fn decimal(bytes: &mut Bytes<'_>, precision: usize, scale: usize) -> Result<Stri
     Ok(if negative { format!("-{text}") } else { text })
 }
 
-/// MariaDB stores UUIDs of versions 1 to 5 with their segments turned round, so that they sort by time; the last segment,
-/// then the fourth, the third, the second, the first. Others stand as they are (`sql/sql_type_uuid.h`).
+/// MariaDB stores UUIDs of versions 1 to 5 with their segments turned round, so that they sort by time; the last
+/// segment, then the fourth, the third, the second, the first. Others stand as they are (`sql/sql_type_uuid.h`).
 fn uuid(stored: &[u8; 16]) -> String {
     let turned = stored[6] & 0x80 != 0 && (1..=5).contains(&(stored[8] >> 4));
     let mut raw = *stored;

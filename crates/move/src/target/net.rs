@@ -1,7 +1,7 @@
 //! What one or more transactions come to: for each key, the row that stands in the end, or none.
 //!
-//! Keys are compared by their exact bytes. `'a'` that became `'A'` is therefore two keys, one gone and one come, which is
-//! right under every collation, as all deletions are done before the first insertion.
+//! Keys are compared by their exact bytes. `'a'` that became `'A'` is therefore two keys, one gone and one come,
+//! which is right under every collation, as all deletions are done before the first insertion.
 //!
 //! Owns that folding. Never talks to a server.
 
@@ -53,8 +53,8 @@ impl Net {
             fates.entry(key).and_modify(|fate| fate.row = None).or_insert(Fate { stood: true, row: None });
         }
         if let Some(after) = change.after {
-            // An update to a key that was not there before is an insertion of that key, save that the same key went away
-            // just now, in which case it is known.
+            // An update to a key that was not there before is an insertion of that key, save that the same key went
+            // away just now, in which case it is known.
             let key = after.pick(table.key());
             let fate = fates.entry(key).or_insert(Fate { stood: !insertion, row: None });
             fate.row = Some(after);

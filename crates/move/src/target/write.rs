@@ -1,7 +1,7 @@
 //! Statements that write rows: DELETE by primary key, then plain INSERT.
 //!
-//! Each statement says how many rows it touched and how many warnings it gave; what is not expected halts (I8). A duplicate
-//! key halts too: it means that an order was not kept, and REPLACE would hide it by deleting the other row.
+//! Each statement says how many rows it touched and how many warnings it gave; what is not expected halts (I8). A
+//! duplicate key halts too: it means that an order was not kept, and REPLACE would hide it by deleting the other row.
 //!
 //! Owns the statements and their checks. Never begins or ends a transaction.
 

@@ -1,8 +1,8 @@
 //! Comparing both sides while they change.
 //!
-//! Chunk by chunk, each server sums up its own rows; only where the sums differ are rows fetched and told apart. A row that
-//! differs may only be on its way: it is looked at again after the log has passed the place where the source was. What then
-//! still differs in the same way is a difference.
+//! Chunk by chunk, each server sums up its own rows; only where the sums differ are rows fetched and told apart. A
+//! row that differs may only be on its way: it is looked at again after the log has passed the place where the source
+//! was. What then still differs in the same way is a difference.
 //!
 //! Owns that comparison. Never repairs anything.
 
@@ -192,8 +192,8 @@ fn differing(ours: &Rows, theirs: &Rows) -> BTreeMap<Row, Pair> {
     keys.into_iter().map(|key| (key.clone(), pair(key))).filter(|(_, (one, other))| one != other).collect()
 }
 
-/// 64 bits for the rows of a chunk, whatever their order. Values stand with their lengths, so that no two rows read alike;
-/// long ones by their digests, as a server cuts what grows beyond a packet to NULL.
+/// 64 bits for the rows of a chunk, whatever their order. Values stand with their lengths, so that no two rows read
+/// alike; long ones by their digests, as a server cuts what grows beyond a packet to NULL.
 fn sum(table: &Table) -> String {
     let value = |column: &crate::schema::Column| {
         let name = named(&column.name);

@@ -1,9 +1,10 @@
 //! Two private servers and what the tests do to them.
 //!
-//! Owns starting them (once for a test file) and comparing their tables by another path than the mover's. Never waits for
-//! time: tests wait for positions.
+//! Owns starting them (once for a test file) and comparing their tables by another path than the mover's. Never waits
+//! for time: tests wait for positions.
 
-#![allow(dead_code)] // Each test file uses a part of it.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
