@@ -137,18 +137,27 @@ impl Gate {
         };
         let gate = Arc::new(gate);
         if let Some(path) = &config.control {
-            gate.run(control::listen(path, Arc::downgrade(&gate), stopped))
-                .map_err(io(format!("listen on {}", path.display())))?;
+            let (path, weak) = (path.clone(), Arc::downgrade(&gate));
+            gate.run(async move {
+                let listening = control::listen(&path, weak, stopped).await;
+                listening.map_err(io(format!("listen on {}", path.display())))
+            })?;
         }
         Ok(gate)
     }
 
-    fn run<T>(&self, work: impl Future<Output = T>) -> T {
-        // The runtime is taken only while the gate is dropped.
-        match &self.runtime {
-            Some(runtime) => runtime.block_on(work),
-            None => unreachable!("a dropped gate is asked nothing"),
-        }
+    /// Has the gate's own thread do something, and waits for it; the caller may be on any thread but the gate's.
+    fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, GateError>> + Send + 'static,
+    ) -> Result<T, GateError> {
+        let stopping = || GateError::Phase("the gate is stopping");
+        let (done, outcome) = std::sync::mpsc::sync_channel(1);
+        self.runtime.as_ref().ok_or_else(stopping)?.spawn(async move {
+            // Whoever asked waits for it below.
+            let _ = done.send(work.await);
+        });
+        outcome.recv().map_err(|_| stopping())?
     }
 
     /// Where clients connect; the port is real even where 0 was configured.
@@ -157,12 +166,13 @@ impl Gate {
         self.address
     }
 
-    /// Closes the gate and waits until open transactions have ended, or opens it again. Call it from outside any runtime.
+    /// Closes the gate and waits until open transactions have ended, or opens it again. Blocks its thread meanwhile.
     ///
     /// # Errors
     /// When the gate is held already or the target is unknown.
     pub fn hold(&self, options: &HoldOptions) -> Result<HoldReport, GateError> {
-        self.run(self.holder.hold(options))
+        let (holder, options) = (Arc::clone(&self.holder), options.clone());
+        self.run(async move { holder.hold(&options).await })
     }
 
     pub(crate) fn holder(&self) -> &Arc<Holder> {
@@ -198,7 +208,8 @@ impl Gate {
     /// # Errors
     /// When the gate is held already.
     pub fn drill(&self, drain: Duration) -> Result<HoldReport, GateError> {
-        self.run(control::drill(&self.holder, drain))
+        let holder = Arc::clone(&self.holder);
+        self.run(async move { control::drill(&holder, drain).await })
     }
 
     /// Who is pinned and who has a transaction open, without holding anything.

@@ -88,7 +88,6 @@ impl Session {
         if tracker.error.is_none() && number == command::RESET_CONNECTION {
             self.carried = Carried { database: std::mem::take(&mut self.carried.database), ..Carried::default() };
             self.statements.clear();
-            self.untracked = self.backend.as_ref().is_some_and(|backend| backend.tracked);
             self.show_pins();
             self.at_rest(false);
         }

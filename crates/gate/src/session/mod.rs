@@ -82,8 +82,6 @@ pub(crate) struct Session {
     client_left: bool,
     /// A unit of work is open, or may be.
     open_unit: bool,
-    /// The backend's session must be told to track its state before anything else.
-    untracked: bool,
 }
 
 /// Serves a client until it leaves or must be refused.
@@ -138,7 +136,6 @@ impl Session {
             connections: 0,
             client_left: false,
             open_unit: false,
-            untracked: false,
         }
     }
 

@@ -14,18 +14,15 @@ use crate::wire::reply::{Change, code};
 
 use super::{Session, Snapshot};
 
-/// Has a session report every change of its variables.
-const TRACK: &str = "@@session.session_track_system_variables = '*'";
-
 /// Variables that are carried in another way, or cannot be.
 const LEFT: [&[u8]; 8] = [
+    b"last_gtid",
     b"last_insert_id",
     b"identity",
     b"pseudo_thread_id",
     b"pseudo_slave_mode",
     b"warning_count",
     b"error_count",
-    b"session_track_system_variables",
     b"sql_log_bin",
 ];
 
@@ -47,15 +44,9 @@ impl Session {
     /// Makes sure that the session is connected to where statements go now.
     pub(super) async fn arrive(&mut self) -> Result<(), Ended> {
         let epoch = self.shared.epoch();
-        let movable = self.is_movable();
-        match &mut self.backend {
-            Some(backend) if backend.epoch == epoch => {
-                if std::mem::take(&mut self.untracked) {
-                    backend.ask(&format!("SET {TRACK}")).await?;
-                }
-                return Ok(());
-            }
-            Some(_) if !movable => return Err(self.strand("its session is pinned").await),
+        match &self.backend {
+            Some(backend) if backend.epoch == epoch => return Ok(()),
+            Some(_) if !self.is_movable() => return Err(self.strand("its session is pinned").await),
             Some(_) => self.take_snapshot().await,
             None => {}
         }
@@ -102,10 +93,8 @@ impl Session {
         self.connections += 1;
         new.epoch = epoch;
         new.serial = self.connections;
-        let replay = self.snapshot.as_ref().and_then(|snapshot| snapshot.replay.as_deref());
-        let parts: Vec<&str> = new.tracked.then_some(TRACK).into_iter().chain(replay).collect();
-        if !parts.is_empty() {
-            new.ask(&format!("SET {}", parts.join(", "))).await?;
+        if let Some(replay) = self.snapshot.as_ref().and_then(|snapshot| snapshot.replay.as_ref()) {
+            new.ask(&format!("SET {replay}")).await?;
         }
         if let Some(option) = self.carried.option {
             let [low, high] = option.to_le_bytes();
@@ -113,7 +102,6 @@ impl Session {
         }
         self.slot.thread_id.store(new.thread_id, Ordering::SeqCst);
         self.slot.backend.store(new.index as u32, Ordering::SeqCst);
-        self.untracked = false;
         // The old connection is closed here: it is at a boundary, so that nothing is lost with it.
         self.backend = Some(new);
         Ok(())

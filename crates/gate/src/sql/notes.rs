@@ -23,18 +23,16 @@ impl Pins {
     pub(crate) const HANDLER: Self = Self(1 << 2);
     pub(crate) const TEXT_PREPARED: Self = Self(1 << 3);
     pub(crate) const ROLE: Self = Self(1 << 4);
-    pub(crate) const OWN_TRACKING: Self = Self(1 << 5);
-    pub(crate) const CURSOR: Self = Self(1 << 6);
-    pub(crate) const TOO_MUCH: Self = Self(1 << 7);
-    pub(crate) const ONE_SHOT: Self = Self(1 << 8);
+    pub(crate) const CURSOR: Self = Self(1 << 5);
+    pub(crate) const TOO_MUCH: Self = Self(1 << 6);
+    pub(crate) const ONE_SHOT: Self = Self(1 << 7);
 
-    const NAMES: [&'static str; 9] = [
+    const NAMES: [&'static str; 8] = [
         "temporary table",
         "GET_LOCK",
         "HANDLER",
         "PREPARE in text",
         "SET ROLE",
-        "session_track_system_variables",
         "open cursor",
         "more state than the gate keeps",
         "SET timestamp, insert_id or rand_seed",
@@ -253,8 +251,6 @@ impl Notes {
         if matches!(&name[..], b"timestamp" | b"insert_id" | b"rand_seed1" | b"rand_seed2") {
             // Their value when asked is not what was set.
             self.pins.add(Pins::ONE_SHOT);
-        } else if name.starts_with(b"session_track") {
-            self.pins.add(Pins::OWN_TRACKING);
         } else {
             self.system_variables.push(name);
         }
@@ -293,7 +289,7 @@ mod tests {
         assert_eq!(pins("select 'get_lock(' , \"@x\""), [""; 0]);
         assert_eq!(pins("insert into t values ('; handler t open')"), [""; 0]);
         assert_eq!(pins("select 1; handler t open"), ["HANDLER"]);
-        assert_eq!(pins("set @@session.session_track_schema = 0"), ["session_track_system_variables"]);
+        assert_eq!(pins("set @@session.timestamp = 1"), ["SET timestamp, insert_id or rand_seed"]);
         assert_eq!(look(b"select release_all_locks(), get_lock('x',1)").unpins, Pins::NAMED_LOCK);
     }
 

@@ -78,6 +78,19 @@ impl Buffer {
         }
     }
 
+    /// Appends bytes, growing as needed.
+    #[cfg(test)]
+    pub(crate) fn put(&mut self, mut bytes: &[u8]) {
+        self.grow(self.len() + bytes.len());
+        while !bytes.is_empty() {
+            let room = self.room();
+            let count = room.len().min(bytes.len());
+            room[..count].copy_from_slice(&bytes[..count]);
+            self.add(count);
+            bytes = &bytes[count..];
+        }
+    }
+
     /// Gives memory back that a large packet needed, when nothing is in it.
     pub(crate) fn settle(&mut self) {
         if self.is_empty() && self.data.len() > self.usual {

@@ -284,10 +284,7 @@ mod tests {
         let mut out = Vec::new();
         for part in bytes.chunks(piece.max(1)) {
             assert!(!tracker.is_done(), "done before the last byte");
-            buffer.grow(buffer.len() + part.len());
-            let room = buffer.room();
-            room[..part.len()].copy_from_slice(part);
-            buffer.add(part.len());
+            buffer.put(part);
             let ready = tracker.scan(&mut buffer)?;
             out.extend_from_slice(&buffer.filled()[..ready]);
             buffer.consume(ready);
@@ -324,11 +321,7 @@ mod tests {
             let mut tracker = Tracker::new(Answer::Results, Dialect { deprecate_eof, ..NEW });
             let mut buffer = Buffer::new(16);
             for part in bytes.chunks(piece) {
-                if buffer.room().len() < part.len() {
-                    buffer.grow(buffer.len() + part.len());
-                }
-                buffer.room()[..part.len()].copy_from_slice(part);
-                buffer.add(part.len());
+                buffer.put(part);
                 let Ok(ready) = tracker.scan(&mut buffer) else { break };
                 prop_assert!(buffer.capacity() <= 2 * (NOTED_BYTES + HEADER));
                 buffer.consume(ready);
