@@ -72,11 +72,7 @@ async fn within<T>(
     tokio::time::timeout(time, work).await.map_err(|_| BackendError::Late)?
 }
 
-async fn dial(
-    route: &Route,
-    client: SocketAddr,
-    gate: SocketAddr,
-) -> Result<(Connection, Greeting, u8), BackendError> {
+async fn dial(route: &Route, client: SocketAddr, gate: SocketAddr) -> Result<(Connection, Greeting, u8), BackendError> {
     let stream = TcpStream::connect(&route.settings.address).await.map_err(BackendError::Connect)?;
     stream.set_nodelay(true).map_err(BackendError::Connect)?;
     let mut connection = Connection {
@@ -273,8 +269,10 @@ impl Connection {
                 return Ok(rows);
             }
             let mut reader = Reader::new(&row);
-            let values: Result<Vec<_>, _> =
-                types.iter().map(|kind| Ok::<_, Malformed>((*kind, reader.text_value()?.map(<[u8]>::to_vec)))).collect();
+            let values: Result<Vec<_>, _> = types
+                .iter()
+                .map(|kind| Ok::<_, Malformed>((*kind, reader.text_value()?.map(<[u8]>::to_vec))))
+                .collect();
             rows.push(values?);
         }
     }

@@ -95,7 +95,9 @@ impl Gate {
             .backends
             .iter()
             .enumerate()
-            .map(|(index, settings)| Ok(Route { index, settings: settings.clone(), tls: tls::connector(&settings.tls)? }))
+            .map(|(index, settings)| {
+                Ok(Route { index, settings: settings.clone(), tls: tls::connector(&settings.tls)? })
+            })
             .collect();
         let routes = routes?;
         let acceptor = tls::acceptor(&config.tls)?;
@@ -106,7 +108,8 @@ impl Gate {
         }
         let shared = Arc::new(Shared::new(offer, routes, acceptor, credentials, config.connections));
         let holder = Arc::new(Holder::new(Arc::clone(&shared), register));
-        let listener = runtime.block_on(async { listen(config.listen) }).map_err(io(format!("listen on {}", config.listen)))?;
+        let listener =
+            runtime.block_on(async { listen(config.listen) }).map_err(io(format!("listen on {}", config.listen)))?;
         let address = listener.local_addr().map_err(io("learn the listener's address"))?;
         let (stop, stopped) = watch::channel(false);
         let count = match config.workers {
@@ -328,7 +331,8 @@ async fn offer(routes: &[Route]) -> Result<Offer, GateError> {
                 match &mut common {
                     Some(offer) => offer.capabilities &= has,
                     None => {
-                        common = Some(Offer { version: greeting.version, capabilities: has, charset: greeting.charset });
+                        common =
+                            Some(Offer { version: greeting.version, capabilities: has, charset: greeting.charset });
                     }
                 }
             }

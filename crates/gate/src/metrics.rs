@@ -36,7 +36,10 @@ pub(crate) fn text(shared: &Shared) -> String {
     ];
     let mut out = String::new();
     for (name, kind, help, value) in rows {
-        let _ = write!(out, "# HELP piton_gate_{name} {help}\n# TYPE piton_gate_{name} {kind}\npiton_gate_{name} {value}\n");
+        let _ = write!(
+            out,
+            "# HELP piton_gate_{name} {help}\n# TYPE piton_gate_{name} {kind}\npiton_gate_{name} {value}\n"
+        );
     }
     out
 }

@@ -44,6 +44,9 @@ pub(crate) struct Counters {
     pub(crate) longest_hold_us: AtomicU64,
 }
 
+/// Of each user: the stored form against which its password was proven, and the password.
+type Proven = HashMap<Vec<u8>, (Secret, Vec<u8>)>;
+
 pub(crate) struct Shared {
     pub(crate) clock: Instant,
     pub(crate) offer: Offer,
@@ -51,7 +54,7 @@ pub(crate) struct Shared {
     pub(crate) acceptor: Option<TlsAcceptor>,
     pub(crate) credentials: RwLock<Arc<Credentials>>,
     /// Passwords that clients proved in full, for fast logins with `caching_sha2_password`.
-    pub(crate) proven: Mutex<HashMap<Vec<u8>, (Secret, Vec<u8>)>>,
+    pub(crate) proven: Mutex<Proven>,
     pub(crate) open: AtomicBool,
     /// Grows with every switch; a session of another epoch moves before its next statement.
     pub(crate) epoch: AtomicU64,

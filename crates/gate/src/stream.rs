@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::wire::buffer::Buffer;
@@ -56,6 +56,20 @@ impl Stream {
 
     pub(crate) async fn fill(&mut self, buffer: &mut Buffer) -> io::Result<usize> {
         std::future::poll_fn(|cx| self.poll_fill(cx, buffer)).await
+    }
+
+    /// Fills a buffer to `limit` bytes and no further: what follows is somebody else's to read.
+    pub(crate) async fn fill_to(&mut self, buffer: &mut Buffer, limit: usize) -> io::Result<usize> {
+        let wanted = limit.saturating_sub(buffer.len());
+        let room = buffer.room();
+        let wanted = wanted.min(room.len());
+        let read = match self {
+            Self::Plain(stream) => stream.read(&mut room[..wanted]).await,
+            Self::Served(stream) => stream.read(&mut room[..wanted]).await,
+            Self::Dialled(stream) => stream.read(&mut room[..wanted]).await,
+            Self::Gone => Ok(0),
+        };
+        read.inspect(|count| buffer.add(*count))
     }
 
     /// Writes all bytes and hands them to the network.

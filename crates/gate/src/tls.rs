@@ -57,10 +57,9 @@ pub(crate) fn connector(settings: &BackendTls) -> Result<Option<TlsConnector>, G
         .map_err(|error| wrong("set up TLS for a backend", error))?;
     let config = match settings {
         BackendTls::Off => return Ok(None),
-        BackendTls::Unverified => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
-            .with_no_client_auth(),
+        BackendTls::Unverified => {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider))).with_no_client_auth()
+        }
         BackendTls::Verified(authorities) => {
             let mut roots = RootCertStore::empty();
             for certificate in chain(authorities)? {

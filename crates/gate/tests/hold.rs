@@ -111,7 +111,9 @@ fn every_acknowledged_write_is_there_exactly_once_through_many_switches() {
 fn a_session_moves_with_all_that_it_set() {
     let Some(world) = World::start(2) else { return };
     for server in &world.servers {
-        server.sql("create database other; create table other.t (id int auto_increment primary key, n double)").unwrap();
+        server
+            .sql("create database other; create table other.t (id int auto_increment primary key, n double)")
+            .unwrap();
         server.sql("create table other.marks (name varchar(10)); ").unwrap();
     }
     world.servers[0].sql("insert into other.marks values ('old')").unwrap();
@@ -163,7 +165,8 @@ fn a_session_at_rest_needs_its_old_backend_no_more_after_a_switch() {
         assert_eq!(epoch, 1);
         // A session at rest asks its old backend what it must know at the switch, and leaves.
         until("the session has left its old backend", || {
-            world.servers[0].sql("select count(*) from information_schema.processlist where user = 'app'").unwrap() == "0\n"
+            world.servers[0].sql("select count(*) from information_schema.processlist where user = 'app'").unwrap()
+                == "0\n"
         });
         world.gate.release().unwrap();
         let (server, kept): (u32, String) = conn.query_first("select @@server_id, @a").await.unwrap().unwrap();
@@ -204,7 +207,10 @@ fn what_is_open_may_end_while_the_gate_drains() {
         let mut open = world.client("shop").await;
         open.query_drop("begin").await.unwrap();
         open.query_drop("insert into w values (1, '')").await.unwrap();
-        let holding = { let world = Arc::clone(&world); std::thread::spawn(move || world.gate.hold(&options(LONG, LONG * 2)).unwrap()) };
+        let holding = {
+            let world = Arc::clone(&world);
+            std::thread::spawn(move || world.gate.hold(&options(LONG, LONG * 2)).unwrap())
+        };
         until("the gate is held", || world.gate.status().held);
         open.query_drop("insert into w values (2, '')").await.unwrap();
         open.query_drop("commit").await.unwrap();
@@ -350,6 +356,7 @@ fn the_control_socket_holds_switches_and_releases() {
     let Some(world) = World::start(2) else { return };
     let path = world.folder.path().join("gate.sock");
     let say = |request| ask(&path, &request, LONG).unwrap();
+    assert_eq!(say(json!({"do": "reload"}))["ok"], json!(true));
     let held = say(json!({"do": "hold", "drain_ms": 1000, "deadline_ms": 60000}));
     assert_eq!((&held["ok"], &held["drained"]), (&json!(true), &json!(true)));
     assert_eq!(say(json!({"do": "hold"}))["error"], json!("the gate is held already"));
@@ -360,6 +367,5 @@ fn the_control_socket_holds_switches_and_releases() {
     assert_eq!(say(json!({"do": "status"}))["backend"], json!("new"));
     assert_eq!(say(json!({"do": "drill", "drain_ms": 1000}))["drained"], json!(true));
     assert!(say(json!({"do": "metrics"}))["text"].as_str().unwrap().contains("piton_gate_epoch 1\n"));
-    assert_eq!(say(json!({"do": "reload"}))["ok"], json!(true));
     assert_eq!(say(json!({"do": "dance"}))["ok"], json!(false));
 }

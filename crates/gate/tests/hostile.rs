@@ -122,7 +122,8 @@ fn commands_of_wrong_bytes_end_their_session_only() {
 fn an_execution_of_nothing_is_declined_and_its_session_goes_on() {
     let Some(world) = world() else { return };
     let mut stream = log_in(&world);
-    for bytes in [framed(0, &[0x17, 9, 0, 0, 0, 0, 1, 0, 0, 0]), framed(0, &[0x17, 1]), framed(0, &[0x1a, 9, 0, 0, 0])] {
+    for bytes in [framed(0, &[0x17, 9, 0, 0, 0, 0, 1, 0, 0, 0]), framed(0, &[0x17, 1]), framed(0, &[0x1a, 9, 0, 0, 0])]
+    {
         stream.write_all(&bytes).unwrap();
         assert_eq!(packet(&mut stream)[..3], [0xff, 0xdb, 0x04], "unknown prepared statement");
     }

@@ -14,7 +14,12 @@ fn a_client_sees_through_an_open_gate_what_it_sees_without() {
     block_on(async {
         let mut through = world.client("shop").await;
         let mut beside = world.direct(0, "shop").await;
-        through.query_drop("insert into t (name, at, n) values ('é', '2020-01-02 03:04:05.000006', 1.5), (null, null, null)").await.unwrap();
+        through
+            .query_drop(
+                "insert into t (name, at, n) values ('é', '2020-01-02 03:04:05.000006', 1.5), (null, null, null)",
+            )
+            .await
+            .unwrap();
         assert_eq!(through.last_insert_id(), Some(1));
         let rows: Vec<mysql_async::Row> = through.exec("select * from t where id > ?", (0,)).await.unwrap();
         let same: Vec<mysql_async::Row> = beside.exec("select * from t where id > ?", (0,)).await.unwrap();
@@ -85,7 +90,8 @@ fn sysbench_runs_through_the_gate_without_an_error() {
     assert!(prepared.status.success(), "{}", String::from_utf8_lossy(&prepared.stdout));
     for mode in ["auto", "disable"] {
         let option = format!("--db-ps-mode={mode}");
-        let run = world.sysbench("oltp_read_write", &["--threads=4", "--events=400", "--time=60", &option, "run"]).unwrap();
+        let run =
+            world.sysbench("oltp_read_write", &["--threads=4", "--events=400", "--time=60", &option, "run"]).unwrap();
         let text = String::from_utf8_lossy(&run.stdout).into_owned();
         assert!(run.status.success(), "{text} {}", String::from_utf8_lossy(&run.stderr));
         let line = text.lines().find(|line| line.trim_start().starts_with("reconnects:")).unwrap();

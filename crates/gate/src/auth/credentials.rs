@@ -110,8 +110,8 @@ impl Credentials {
     /// When the file cannot be read or an entry has not exactly one of `native`, `sha2` and `password`.
     pub fn read(path: &Path) -> Result<Self, CredentialError> {
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| CredentialError::File { path: name.clone(), source })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| CredentialError::File { path: name.clone(), source })?;
         let list: Vec<Account> =
             serde_json::from_str(&text).map_err(|source| CredentialError::Form { path: name, source })?;
         let mut all = Self::default();

@@ -58,14 +58,22 @@ fn crypt(password: &[u8], salt: &[u8], rounds: u32) -> Vec<u8> {
     let mut state = a;
     for round in 0..rounds {
         let mut c = Sha256::new();
-        if round % 2 == 1 { c.update(&p) } else { c.update(state) }
+        if round % 2 == 1 {
+            c.update(&p)
+        } else {
+            c.update(state)
+        }
         if round % 3 != 0 {
             c.update(&s);
         }
         if round % 7 != 0 {
             c.update(&p);
         }
-        if round % 2 == 1 { c.update(state) } else { c.update(&p) }
+        if round % 2 == 1 {
+            c.update(state)
+        } else {
+            c.update(&p)
+        }
         state = c.finalize().into();
     }
     encode(&state)

@@ -2,7 +2,6 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::auth::NATIVE;
 use crate::config::{COMMAND_BYTES, PREPARED_TEXT_BYTES};
 use crate::error::{BackendError, Ended};
 use crate::shared::Shared;
@@ -65,10 +64,8 @@ impl Session {
         let text = &self.input.filled()[HEADER + 1..HEADER + seen];
         self.slot.set_statement(text);
         let notes = look(text, size - 1);
-        if let Some(kill) = &notes.kill {
-            if Shared::is_ours(kill.id) && seen == size {
-                return self.kill(kill).await;
-            }
+        if let Some(kill) = notes.kill.as_ref().filter(|kill| Shared::is_ours(kill.id) && seen == size) {
+            return self.kill(kill).await;
         }
         self.enter(notes.follows).await?;
         self.relay(Answer::Results, &notes).await?;
@@ -169,6 +166,7 @@ impl Session {
                 other => Err(other.into()),
             };
         }
+        self.pin(&notes);
         let mut tracker = self.tracker(Answer::Results);
         let Some((head, instead)) = self.bind(id, size)? else { return self.unknown_statement().await };
         self.send_command(&head, instead).await?;
@@ -373,16 +371,22 @@ impl Session {
         let mut reader = Reader::new(&payload);
         let user = reader.zero_ended().to_vec();
         let count = reader.u8()?;
-        reader.bytes(usize::from(count))?;
+        let reply = reader.bytes(usize::from(count))?.to_vec();
         let database = reader.zero_ended().to_vec();
         if let Ok(charset) = reader.u16() {
             self.login.charset = charset as u8;
         }
-        let scramble = self.login.scramble;
+        let plugin = reader.zero_ended().to_vec();
         let shared = std::sync::Arc::clone(&self.shared);
-        let mut front = Front { shared: &shared, stream: &mut self.client, input: &mut self.input, sequence: 0 };
-        // A name that no plugin has: the client is always asked anew, with a new scramble.
-        let identity = front.prove(&user, &[NATIVE, b"?"].concat(), &[], &scramble).await?;
+        let mut front = Front {
+            shared: &shared,
+            stream: &mut self.client,
+            input: &mut self.input,
+            sequence: 0,
+            scramble: self.login.scramble,
+        };
+        let identity = front.prove(&user, &plugin, &reply).await?;
+        self.login.scramble = front.scramble;
         let sequence = front.sequence;
         // The old connection takes what was open with it, as the server would roll it back.
         self.backend = None;

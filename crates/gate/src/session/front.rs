@@ -26,6 +26,8 @@ pub(super) struct Front<'a> {
     pub(super) stream: &'a mut Stream,
     pub(super) input: &'a mut Buffer,
     pub(super) sequence: u8,
+    /// The challenge that the client's next proof answers.
+    pub(super) scramble: [u8; SCRAMBLE],
 }
 
 /// A new challenge: printable, as some clients take it for text.
@@ -44,7 +46,8 @@ impl Session {
         local: SocketAddr,
     ) -> Result<Self, Ended> {
         let mut input = Buffer::new(crate::config::CLIENT_BUFFER_BYTES);
-        let mut front = Front { shared, stream: &mut stream, input: &mut input, sequence: 0 };
+        let scramble = scramble()?;
+        let mut front = Front { shared, stream: &mut stream, input: &mut input, sequence: 0, scramble };
         let (login, database) = tokio::time::timeout(LOGIN_TIME, front.welcome(slot))
             .await
             .map_err(|_| Ended::Refused("no login in time"))??;
@@ -54,11 +57,9 @@ impl Session {
         let mut session = Self::new(shared, slot, stream, local, login);
         session.input = input;
         session.carried.database = database;
-        session.enter(false).await?;
-        if session.backend.is_none() {
-            if let Err(Ended::Backend(error)) = session.connect().await {
-                return Err(session.tell(sequence.wrapping_add(1), &error).await);
-            }
+        match session.enter(false).await {
+            Err(Ended::Backend(error)) => return Err(session.tell(sequence.wrapping_add(1), &error).await),
+            outcome => outcome?,
         }
         let flags = session.backend.as_ref().map_or(0, |backend| backend.status);
         session.status = flags;
@@ -80,12 +81,11 @@ impl Session {
 
 impl Front<'_> {
     async fn welcome(&mut self, slot: &Slot) -> Result<(Login, Vec<u8>), Ended> {
-        let scramble = scramble()?;
         let tls = if self.shared.acceptor.is_some() { cap::SSL } else { 0 };
         let greeting = Greeting {
             version: self.shared.offer.version.clone(),
             thread_id: slot.id,
-            scramble,
+            scramble: self.scramble,
             capabilities: self.shared.offer.capabilities | tls,
             charset: self.shared.offer.charset,
             status: cap::status::AUTOCOMMIT,
@@ -104,21 +104,22 @@ impl Front<'_> {
                 return Err(malformed.into());
             }
         };
-        let identity = self.prove(&response.user, &response.plugin, &response.reply, &scramble).await?;
+        let identity = self.prove(&response.user, &response.plugin, &response.reply).await?;
         let login = Login {
             identity,
             capabilities: response.capabilities & self.shared.offer.capabilities,
             max_packet: response.max_packet,
             charset: response.charset,
             attributes: response.attributes,
-            scramble,
+            scramble: self.scramble,
         };
         Ok((login, response.database))
     }
 
-    /// Reads one packet of a login; what stands behind it stays.
+    /// Reads one packet of a login and not a byte more: behind a request for TLS comes what is encrypted already.
     async fn packet(&mut self) -> Result<Vec<u8>, Ended> {
         loop {
+            let mut wanted = HEADER;
             if let Some((size, sequence)) = header(self.input.filled()) {
                 if size > LOGIN_BYTES {
                     return Err(Malformed("a login beyond any sense").into());
@@ -129,19 +130,16 @@ impl Front<'_> {
                     self.sequence = sequence;
                     return Ok(payload);
                 }
-                self.input.grow(HEADER + size);
+                wanted = HEADER + size;
+                self.input.grow(wanted);
             }
-            if self.stream.fill(self.input).await? == 0 {
+            if self.stream.fill_to(self.input, wanted).await? == 0 {
                 return Err(Ended::ClientLeft);
             }
         }
     }
 
     async fn encrypt(&mut self) -> Result<(), Ended> {
-        // What came in plain text after the request for TLS would be taken for encrypted.
-        if !self.input.is_empty() {
-            return Err(Malformed("plain text after the request for TLS").into());
-        }
         let (Some(acceptor), Some(plain)) = (self.shared.acceptor.clone(), self.stream.take_plain()) else {
             return Err(Malformed("TLS was not offered").into());
         };
@@ -154,13 +152,7 @@ impl Front<'_> {
     }
 
     /// Has a client prove that it is the user it names.
-    pub(super) async fn prove(
-        &mut self,
-        user: &[u8],
-        plugin: &[u8],
-        reply: &[u8],
-        scramble: &[u8; SCRAMBLE],
-    ) -> Result<Identity, Ended> {
+    pub(super) async fn prove(&mut self, user: &[u8], plugin: &[u8], reply: &[u8]) -> Result<Identity, Ended> {
         let credentials = self.shared.credentials();
         let secrets = credentials.of(user);
         let wants_sha2 = secrets.iter().any(|secret| matches!(secret, Secret::Sha2(_)));
@@ -168,33 +160,32 @@ impl Front<'_> {
             self.prove_sha2(user, secrets).await?
         } else {
             let mut reply = reply.to_vec();
-            let mut scramble = *scramble;
             if !plugin.is_empty() && plugin != auth::NATIVE {
-                scramble = self::scramble()?;
-                reply = self.switch_to(auth::NATIVE, &scramble).await?;
+                reply = self.switch_to(auth::NATIVE).await?;
             }
-            secrets.iter().find_map(|secret| native(user, secret, &reply, &scramble))
+            secrets.iter().find_map(|secret| native(user, secret, &reply, &self.scramble))
         };
         match identity {
             Some(identity) => Ok(identity),
             None => {
                 let name = String::from_utf8_lossy(user).into_owned();
-                self.deny(code::ACCESS_DENIED, "28000", &format!("Access denied for user '{name}' (Piton's gate)")).await;
+                self.deny(code::ACCESS_DENIED, "28000", &format!("Access denied for user '{name}' (Piton's gate)"))
+                    .await;
                 Err(Ended::Refused("access denied"))
             }
         }
     }
 
-    async fn switch_to(&mut self, plugin: &[u8], scramble: &[u8; SCRAMBLE]) -> Result<Vec<u8>, Ended> {
-        let ask = framed(self.sequence.wrapping_add(1), &auth_switch(plugin, scramble));
+    async fn switch_to(&mut self, plugin: &[u8]) -> Result<Vec<u8>, Ended> {
+        self.scramble = scramble()?;
+        let ask = framed(self.sequence.wrapping_add(1), &auth_switch(plugin, &self.scramble));
         self.stream.send(&ask).await?;
         self.packet().await
     }
 
     /// The exchange of `caching_sha2_password`: fast where the gate knows the password, else in full under TLS.
     async fn prove_sha2(&mut self, user: &[u8], secrets: &[Secret]) -> Result<Option<Identity>, Ended> {
-        let scramble = scramble()?;
-        let reply = self.switch_to(auth::SHA2, &scramble).await?;
+        let reply = self.switch_to(auth::SHA2).await?;
         if reply.is_empty() {
             let open = secrets.iter().any(|secret| matches!(secret, Secret::Password(empty) if empty.is_empty()));
             return Ok(open.then(|| Identity::with_password(user, b"")));
@@ -207,7 +198,7 @@ impl Front<'_> {
             _ => None,
         });
         for password in known.chain(proven.iter()) {
-            if auth::sha2_reply(password, &scramble) == reply {
+            if auth::sha2_reply(password, &self.scramble) == reply {
                 self.say(&[1, 3]).await?;
                 return Ok(Some(Identity::with_password(user, password)));
             }
@@ -238,8 +229,11 @@ impl Front<'_> {
 
 fn native(user: &[u8], secret: &Secret, reply: &[u8], scramble: &[u8; SCRAMBLE]) -> Option<Identity> {
     match secret {
-        Secret::Native(stage2) => auth::native_verify(reply, scramble, stage2)
-            .map(|stage1| Identity { user: user.to_vec(), stage1: Some(stage1), password: None }),
+        Secret::Native(stage2) => auth::native_verify(reply, scramble, stage2).map(|stage1| Identity {
+            user: user.to_vec(),
+            stage1: Some(stage1),
+            password: None,
+        }),
         Secret::Password(password) if password.is_empty() => {
             reply.is_empty().then(|| Identity::with_password(user, b""))
         }

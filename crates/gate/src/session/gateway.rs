@@ -47,15 +47,16 @@ impl Session {
         let Self { client, input, backend, slot, client_left, .. } = self;
         let mut woken = pin!(slot.wake.notified());
         let stir = poll_fn(|cx| {
-            if !*client_left && !input.is_full() {
-                if let Poll::Ready(read) = client.poll_fill(cx, input) {
-                    return Poll::Ready(read.map(Stir::Client));
-                }
+            if !*client_left
+                && !input.is_full()
+                && let Poll::Ready(read) = client.poll_fill(cx, input)
+            {
+                return Poll::Ready(read.map(Stir::Client));
             }
-            if let Some(backend) = backend {
-                if backend.stream.poll_fill(cx, &mut backend.buffer).is_ready() {
-                    return Poll::Ready(Ok(Stir::Backend));
-                }
+            if let Some(backend) = backend
+                && backend.stream.poll_fill(cx, &mut backend.buffer).is_ready()
+            {
+                return Poll::Ready(Ok(Stir::Backend));
             }
             woken.as_mut().poll(cx).map(|()| Ok(Stir::Woken))
         });
@@ -79,11 +80,12 @@ impl Session {
         if self.slot.killed.load(Ordering::SeqCst) {
             return Err(self.refuse(0, code::QUERY_INTERRUPTED, "70100", "Connection was killed").await);
         }
-        if self.slot.standing() == Standing::Unsure && !self.shared.is_open() {
-            if let Some(backend) = &mut self.backend {
-                self.status = backend.ping().await?;
-                self.at_rest(false);
-            }
+        if self.slot.standing() == Standing::Unsure
+            && !self.shared.is_open()
+            && let Some(backend) = &mut self.backend
+        {
+            self.status = backend.ping().await?;
+            self.at_rest(false);
         }
         let behind = self.backend.as_ref().is_some_and(|backend| backend.epoch != self.shared.epoch());
         if behind && !self.open_unit && self.is_movable() {

@@ -36,9 +36,7 @@ impl Session {
 
     /// Whether a new connection would not differ from the old one.
     fn is_blank(&self) -> bool {
-        !self.carried.inserted
-            && self.carried.user_variables.is_empty()
-            && self.carried.system_variables.is_empty()
+        !self.carried.inserted && self.carried.user_variables.is_empty() && self.carried.system_variables.is_empty()
     }
 
     /// Makes sure that the session is connected to where statements go now.

@@ -132,6 +132,7 @@ impl Session {
 
     /// Sends the next command as it is, passes its answer on, and notes what came of it.
     pub(super) async fn relay(&mut self, answer: Answer, notes: &Notes) -> Result<Tracker, Ended> {
+        self.pin(notes);
         let mut tracker = self.tracker(answer);
         self.send_command(&[], 0).await?;
         self.answer(&mut tracker).await?;
@@ -160,6 +161,14 @@ impl Session {
         self.at_rest(failed);
     }
 
+    /// What pins a session shows before the statement is sent, and stays when it fails: it may have done its part before.
+    pub(super) fn pin(&mut self, notes: &Notes) {
+        if !notes.pins.is_empty() {
+            self.carried.pins.add(notes.pins);
+            self.show_pins();
+        }
+    }
+
     fn note(&mut self, notes: &Notes, failed: bool) {
         for name in &notes.user_variables {
             self.carry_user_variable(name);
@@ -167,10 +176,10 @@ impl Session {
         for name in &notes.system_variables {
             self.carry_variable(name.clone());
         }
-        // A statement that failed may have done its part before.
-        self.carried.pins.add(notes.pins);
         if !failed {
-            self.carried.pins.remove(notes.unpins);
+            if notes.pins.is_empty() {
+                self.carried.pins.remove(notes.unpins);
+            }
             self.carried.units.add(notes.opens);
             self.carried.units.remove(notes.closes);
         }

@@ -64,9 +64,7 @@ impl<'a> Lexer<'a> {
         let from = self.at;
         while self.at < self.text.len() {
             let byte = self.text[self.at];
-            if byte == b'\\' && quote != b'`' {
-                self.at += 2;
-            } else if byte == quote && self.peek(1) == quote {
+            if (byte == b'\\' && quote != b'`') || (byte == quote && self.peek(1) == quote) {
                 self.at += 2;
             } else if byte == quote {
                 self.at += 1;

@@ -295,7 +295,10 @@ mod tests {
 
     #[test]
     fn assigned_variables_are_named_with_their_scope() {
-        assert_eq!(system("SET sql_mode = 'a', global max_connections = 3, @@time_zone = '+01:00'"), "sql_mode time_zone");
+        assert_eq!(
+            system("SET sql_mode = 'a', global max_connections = 3, @@time_zone = '+01:00'"),
+            "sql_mode time_zone"
+        );
         assert_eq!(system("set @@global.x = 1, @@session.y := 2, local z = greatest(1, a = 2)"), "y z");
         assert_eq!(system("SET NAMES latin1").split(' ').count(), 4);
         assert_eq!(system("/*!40101 SET sql_mode = '' */"), "sql_mode");
@@ -327,7 +330,12 @@ mod tests {
         for text in ["select found_rows()", "SHOW WARNINGS", "show count(*) errors", "select row_count()"] {
             assert!(look(text.as_bytes()).follows, "{text}");
         }
-        for text in ["select found_rows() from t", "select 1", "select row_count(); insert into t values (1)", "select row_count(), f()"] {
+        for text in [
+            "select found_rows() from t",
+            "select 1",
+            "select row_count(); insert into t values (1)",
+            "select row_count(), f()",
+        ] {
             assert!(!look(text.as_bytes()).follows, "{text}");
         }
     }

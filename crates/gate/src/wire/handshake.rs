@@ -94,8 +94,7 @@ impl Response {
             reader.bytes(usize::from(count))?
         }
         .to_vec();
-        let database =
-            if capabilities & cap::CONNECT_WITH_DB != 0 { reader.zero_ended().to_vec() } else { Vec::new() };
+        let database = if capabilities & cap::CONNECT_WITH_DB != 0 { reader.zero_ended().to_vec() } else { Vec::new() };
         let plugin = if capabilities & cap::PLUGIN_AUTH != 0 { reader.zero_ended().to_vec() } else { Vec::new() };
         let attributes = if capabilities & cap::CONNECT_ATTRS != 0 && !reader.is_empty() {
             reader.lenenc_bytes()?.to_vec()

@@ -1,6 +1,7 @@
 //! A gate before private servers, with clients of several kinds. Owns what it starts; nothing outlives a test.
 
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "what fails here fails its test")]
 
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
@@ -22,8 +23,8 @@ pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(work)
 }
 
-pub(crate) fn server(id: u32) -> Option<MariaDb> {
-    let server = match MariaDb::start(Options { server_id: id, ..Options::default() }) {
+pub(crate) fn server(options: Options) -> Option<MariaDb> {
+    let server = match MariaDb::start(options) {
         Ok(server) => server,
         Err(SetupError::Missing { .. }) if std::env::var_os("PITON_REQUIRE_SERVERS").is_none() => {
             println!("SKIPPED: no MariaDB server here");
@@ -44,8 +45,21 @@ impl World {
         Self::start_with(servers, |_| {}, None)
     }
 
-    pub(crate) fn start_with(servers: u32, change: impl Fn(&mut Config), register: Option<Arc<dyn Register>>) -> Option<Self> {
-        let servers: Vec<_> = (1..=servers).map(server).collect::<Option<_>>()?;
+    pub(crate) fn start_with(
+        servers: u32,
+        change: impl Fn(&mut Config),
+        register: Option<Arc<dyn Register>>,
+    ) -> Option<Self> {
+        let options = (1..=servers).map(|server_id| Options { server_id, ..Options::default() }).collect();
+        Self::begin(options, change, register)
+    }
+
+    pub(crate) fn start_on(servers: Vec<Options>, change: impl Fn(&mut Config)) -> Option<Self> {
+        Self::begin(servers, change, None)
+    }
+
+    fn begin(servers: Vec<Options>, change: impl Fn(&mut Config), register: Option<Arc<dyn Register>>) -> Option<Self> {
+        let servers: Vec<_> = servers.into_iter().map(server).collect::<Option<_>>()?;
         let folder = tempfile::tempdir().unwrap();
         let backends = servers.iter().zip(["old", "new"]).map(|(server, name)| Backend::plain(name, &server.address()));
         let mut config = Config::new(([127, 0, 0, 1], 0).into(), backends.collect());
