@@ -41,6 +41,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("piton-steps", &["piton-core"][..]),
         ("piton-cli", &["piton-core", "piton-lang", "piton-engine", "piton-steps", "piton-store"][..]),
         ("piton-move", &[][..]),
+        ("piton-gate", &[][..]),
         ("piton-testkit", &[][..]),
         ("piton-campaigns", &["piton-core", "piton-lang", "piton-store"][..]),
         ("xtask", &["piton-testkit", "piton-core", "piton-store"][..]),
@@ -55,7 +56,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("tokio-postgres", &["piton-steps"]),
     ("ureq", &["piton-steps"]),
     ("clap", &["piton-cli"]),
-    ("tokio", &["piton-steps", "piton-move", "piton-testkit"]),
+    ("tokio", &["piton-steps", "piton-move", "piton-testkit", "piton-gate"]),
 ];
 
 fn root() -> PathBuf {

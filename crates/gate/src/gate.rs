@@ -1,0 +1,375 @@
+//! A running gate: its threads, its listener, and what may be asked of it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{mpsc, watch};
+
+use crate::auth::{Credentials, Identity};
+use crate::backend::{self, Connection, Route, Wanted};
+use crate::config::{BACKLOG, Config, Reader};
+use crate::control;
+use crate::error::GateError;
+use crate::hold::{HoldEnd, HoldOptions, HoldReport, Holder};
+use crate::metrics;
+use crate::register::{NoRegister, Register};
+use crate::session;
+use crate::shared::{Offer, Shared};
+use crate::tls;
+use crate::wire::capabilities as cap;
+
+/// Accepted connections that wait for their thread.
+const QUEUE: usize = 256;
+
+/// What a gate says of itself.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Status {
+    /// How often it has switched.
+    pub epoch: u64,
+    /// Where statements go.
+    pub backend: String,
+    /// Whether statements are held.
+    pub held: bool,
+    /// Connected clients.
+    pub clients: usize,
+    /// Clients whose statement, or login, is held.
+    pub waiting: usize,
+    /// How the last hold ended.
+    pub last_hold: Option<HoldEnd>,
+}
+
+/// A gate. Dropping it closes the listener and all sessions.
+pub struct Gate {
+    shared: Arc<Shared>,
+    holder: Arc<Holder>,
+    address: SocketAddr,
+    reader: Option<Reader>,
+    given: Credentials,
+    control: Option<PathBuf>,
+    runtime: Option<Runtime>,
+    stop: watch::Sender<bool>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gate").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> GateError {
+    let what = what.into();
+    move |source| GateError::Io { what, source }
+}
+
+impl Gate {
+    /// Starts a gate without a register. At least one backend must answer.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on, no backend answers, or accounts or certificates cannot be read.
+    pub fn start(config: Config) -> Result<Arc<Self>, GateError> {
+        Self::start_with(config, Arc::new(NoRegister))
+    }
+
+    /// Starts a gate that obeys a register.
+    ///
+    /// # Errors
+    /// As [`Gate::start`].
+    pub fn start_with(config: Config, register: Arc<dyn Register>) -> Result<Arc<Self>, GateError> {
+        if config.backends.is_empty() {
+            return Err(GateError::NoBackend);
+        }
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("gate-control")
+            .enable_all()
+            .build()
+            .map_err(io("start a thread"))?;
+        let routes: Result<Vec<Route>, GateError> = config
+            .backends
+            .iter()
+            .enumerate()
+            .map(|(index, settings)| {
+                Ok(Route { index, settings: settings.clone(), tls: tls::connector(&settings.tls)? })
+            })
+            .collect();
+        let routes = routes?;
+        let acceptor = tls::acceptor(&config.tls)?;
+        let offer = runtime.block_on(offer(&routes))?;
+        let mut credentials = config.credentials.clone();
+        if let Some(reader) = &config.reader {
+            credentials.merge(runtime.block_on(stored(&routes[0], reader))?);
+        }
+        let shared = Arc::new(Shared::new(offer, routes, acceptor, credentials, config.connections));
+        let holder = Arc::new(Holder::new(Arc::clone(&shared), register));
+        let listener =
+            runtime.block_on(async { listen(config.listen) }).map_err(io(format!("listen on {}", config.listen)))?;
+        let address = listener.local_addr().map_err(io("learn the listener's address"))?;
+        let (stop, stopped) = watch::channel(false);
+        let count = match config.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            count => count,
+        };
+        let mut workers = Vec::new();
+        let mut queues = Vec::new();
+        for index in 0..count {
+            let (queue, arrivals) = mpsc::channel(QUEUE);
+            queues.push(queue);
+            let (shared, stopped) = (Arc::clone(&shared), stopped.clone());
+            let thread = std::thread::Builder::new().name(format!("gate-{index}"));
+            let started = thread.spawn(move || work(shared, arrivals, stopped)).map_err(io("start a thread"))?;
+            workers.push(started);
+        }
+        runtime.spawn(accept(listener, queues, stopped.clone()));
+        let gate = Self {
+            shared,
+            holder,
+            address,
+            reader: config.reader,
+            given: config.credentials,
+            control: config.control.clone(),
+            runtime: Some(runtime),
+            stop,
+            workers,
+        };
+        let gate = Arc::new(gate);
+        if let Some(path) = &config.control {
+            let (path, weak) = (path.clone(), Arc::downgrade(&gate));
+            gate.run(async move {
+                let listening = control::listen(&path, weak, stopped).await;
+                listening.map_err(io(format!("listen on {}", path.display())))
+            })?;
+        }
+        Ok(gate)
+    }
+
+    /// Has the gate's own thread do something, and waits for it; the caller may be on any thread but the gate's.
+    fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, GateError>> + Send + 'static,
+    ) -> Result<T, GateError> {
+        let stopping = || GateError::Phase("the gate is stopping");
+        let (done, outcome) = std::sync::mpsc::sync_channel(1);
+        self.runtime.as_ref().ok_or_else(stopping)?.spawn(async move {
+            // Whoever asked waits for it below.
+            let _ = done.send(work.await);
+        });
+        outcome.recv().map_err(|_| stopping())?
+    }
+
+    /// Where clients connect; the port is real even where 0 was configured.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Closes the gate and waits until open transactions have ended, or opens it again. Blocks its thread meanwhile.
+    ///
+    /// # Errors
+    /// When the gate is held already or the target is unknown.
+    pub fn hold(&self, options: &HoldOptions) -> Result<HoldReport, GateError> {
+        let (holder, options) = (Arc::clone(&self.holder), options.clone());
+        self.run(async move { holder.hold(&options).await })
+    }
+
+    pub(crate) fn holder(&self) -> &Arc<Holder> {
+        &self.holder
+    }
+
+    /// Sends statements to another backend from now on; the gate stays held.
+    ///
+    /// # Errors
+    /// When the gate is not held and drained, or the name is unknown.
+    pub fn switch(&self, backend: &str) -> Result<u64, GateError> {
+        self.holder.switch(backend)
+    }
+
+    /// Opens the gate; gives how long it was held.
+    ///
+    /// # Errors
+    /// When it is not held.
+    pub fn release(&self) -> Result<Duration, GateError> {
+        self.holder.release()
+    }
+
+    /// Opens the gate to the old backend; gives how long it was held.
+    ///
+    /// # Errors
+    /// When it is not held, or has switched.
+    pub fn abort(&self) -> Result<Duration, GateError> {
+        self.holder.abort()
+    }
+
+    /// Holds and releases without switching: how long draining takes, and who blocks it.
+    ///
+    /// # Errors
+    /// When the gate is held already.
+    pub fn drill(&self, drain: Duration) -> Result<HoldReport, GateError> {
+        let holder = Arc::clone(&self.holder);
+        self.run(async move { control::drill(&holder, drain).await })
+    }
+
+    /// Who is pinned and who has a transaction open, without holding anything.
+    #[must_use]
+    pub fn look(&self) -> HoldReport {
+        self.holder.look()
+    }
+
+    /// Which side is true, and how many wait.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let slots = self.shared.all_slots();
+        Status {
+            epoch: self.shared.epoch(),
+            backend: self.shared.route().settings.name.clone(),
+            held: !self.shared.is_open(),
+            clients: slots.len(),
+            waiting: slots.iter().filter(|slot| slot.standing() == crate::slot::Standing::Held).count(),
+            last_hold: self.holder.last(),
+        }
+    }
+
+    /// The gate's numbers in Prometheus's text form.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        metrics::text(&self.shared)
+    }
+
+    /// Reads stored hashes again from the backend that is current.
+    pub(crate) async fn reload(&self) -> Result<(), GateError> {
+        let mut all = self.given.clone();
+        if let Some(reader) = &self.reader {
+            all.merge(stored(self.shared.route(), reader).await?);
+        }
+        *self.shared.credentials.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(all);
+        Ok(())
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        for worker in self.workers.drain(..) {
+            // A session's panic has been printed; the gate is going away all the same.
+            let _ = worker.join();
+        }
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+        if let Some(path) = &self.control {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Takes clients in and deals them out to the threads.
+async fn accept(
+    listener: TcpListener,
+    queues: Vec<mpsc::Sender<(std::net::TcpStream, SocketAddr)>>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    for queue in queues.iter().cycle() {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopped.wait_for(|stop| *stop) => return,
+        };
+        match accepted {
+            Ok((stream, client)) => {
+                let Ok(stream) = stream.into_std() else { continue };
+                if queue.send((stream, client)).await.is_err() {
+                    return;
+                }
+            }
+            // Out of descriptors, or a client that left at once: the next one may have more luck, a little later.
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    }
+}
+
+/// One thread with all its sessions: nothing of a session ever crosses threads.
+fn work(
+    shared: Arc<Shared>,
+    mut arrivals: mpsc::Receiver<(std::net::TcpStream, SocketAddr)>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let Ok(runtime) = Builder::new_current_thread().enable_all().build() else { return };
+    runtime.block_on(async {
+        loop {
+            let arrival = tokio::select! {
+                arrival = arrivals.recv() => arrival,
+                _ = stopped.wait_for(|stop| *stop) => None,
+            };
+            let Some((stream, client)) = arrival else { return };
+            if let Ok(stream) = TcpStream::from_std(stream) {
+                tokio::spawn(session::serve(Arc::clone(&shared), stream, client));
+            }
+        }
+    });
+}
+
+/// What all backends that answer have in common.
+async fn offer(routes: &[Route]) -> Result<Offer, GateError> {
+    let mut common: Option<Offer> = None;
+    let mut silent = None;
+    for route in routes {
+        match backend::greeting(route).await {
+            Ok(greeting) => {
+                let has = (greeting.capabilities | cap::LONG_PASSWORD) & cap::OFFERABLE;
+                match &mut common {
+                    Some(offer) => offer.capabilities &= has,
+                    None => {
+                        common =
+                            Some(Offer { version: greeting.version, capabilities: has, charset: greeting.charset });
+                    }
+                }
+            }
+            Err(error) => {
+                silent = Some(GateError::Backend { name: route.settings.name.clone(), why: error.to_string() });
+            }
+        }
+    }
+    common.ok_or_else(|| silent.unwrap_or(GateError::NoBackend))
+}
+
+/// Reads the accounts' stored hashes from a backend.
+async fn stored(route: &Route, reader: &Reader) -> Result<Credentials, GateError> {
+    let identity = Identity::with_password(reader.user.as_bytes(), reader.password.as_bytes());
+    let nobody = SocketAddr::from(([127, 0, 0, 1], 0));
+    let wanted = Wanted {
+        identity: &identity,
+        capabilities: cap::OFFERABLE & !(cap::SESSION_TRACK | cap::DEPRECATE_EOF | cap::CONNECT_ATTRS),
+        max_packet: 1 << 24,
+        charset: 45,
+        database: b"",
+        attributes: b"",
+        client: nobody,
+        gate: nobody,
+    };
+    let failed = |error: crate::error::BackendError| GateError::Backend {
+        name: route.settings.name.clone(),
+        why: error.to_string(),
+    };
+    let mut connection = Connection::open(route, &wanted).await.map_err(failed)?;
+    let rows = connection.rows("SELECT user, plugin, authentication_string FROM mysql.user").await.map_err(failed)?;
+    let mut all = Credentials::default();
+    for row in rows {
+        if let [user, plugin, hash] = &row[..] {
+            let of = |value: &crate::backend::Value| value.1.clone().unwrap_or_default();
+            all.add_stored(&of(user), &of(plugin), &of(hash));
+        }
+    }
+    Ok(all)
+}
