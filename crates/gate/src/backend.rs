@@ -9,7 +9,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::auth::{self, Identity};
-use crate::config::{self, BACKEND_BUFFER_BYTES, LOGIN_TIME, OWN_STATEMENT_TIME, ProxyProtocol};
+use crate::config::{self, Account, BACKEND_BUFFER_BYTES, LOGIN_TIME, OWN_STATEMENT_TIME, ProxyProtocol};
 use crate::error::BackendError;
 use crate::stream::Stream;
 use crate::wire::buffer::Buffer;
@@ -100,6 +100,23 @@ async fn dial(route: &Route, client: SocketAddr, gate: SocketAddr) -> Result<(Co
 }
 
 impl Connection {
+    /// Connects with the gate's own account.
+    pub(crate) async fn own_of(route: &Route, account: &Account) -> Result<Self, BackendError> {
+        let identity = Identity::with_password(account.user.as_bytes(), account.password.as_bytes());
+        let nobody = SocketAddr::from(([127, 0, 0, 1], 0));
+        let wanted = Wanted {
+            identity: &identity,
+            capabilities: cap::OFFERABLE & !(cap::SESSION_TRACK | cap::DEPRECATE_EOF | cap::CONNECT_ATTRS),
+            max_packet: 1 << 24,
+            charset: 45,
+            database: b"",
+            attributes: b"",
+            client: nobody,
+            gate: nobody,
+        };
+        Self::open(route, &wanted).await
+    }
+
     /// Connects and logs in.
     pub(crate) async fn open(route: &Route, wanted: &Wanted<'_>) -> Result<Self, BackendError> {
         within(LOGIN_TIME, async {

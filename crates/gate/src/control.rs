@@ -1,6 +1,6 @@
 //! The control socket: a request is a line of JSON, and so is its answer.
 //!
-//! `{"do": "hold", "drain_ms": 300, "deadline_ms": 800, "target": "new"}`, `{"do": "switch", "backend": "new"}`, and
+//! `{"do": "hold", "drain_ms": 300, "deadline_ms": 800, "attempt": 1}`, `{"do": "switch", "backend": "new"}`, and
 //! `release`, `abort`, `drill` (with `drain_ms`), `look`, `status`, `metrics`, `reload`. An answer has `ok`, and `error` when
 //! that is false. Who may open the socket's file may hold the gate.
 
@@ -31,7 +31,7 @@ const DEADLINE_MS: u64 = 800;
 #[derive(Debug, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
 enum Request {
-    Hold { drain_ms: Option<u64>, deadline_ms: Option<u64>, target: Option<String> },
+    Hold { drain_ms: Option<u64>, deadline_ms: Option<u64>, attempt: Option<u64> },
     Drill { drain_ms: Option<u64> },
     Switch { backend: String },
     Release,
@@ -44,10 +44,10 @@ enum Request {
 
 /// Holds, and opens again at once.
 pub(crate) async fn drill(holder: &Arc<Holder>, drain: Duration) -> Result<HoldReport, GateError> {
-    let report = holder.hold(&HoldOptions { drain, deadline: drain * 2, target: None }).await?;
+    let report = holder.hold(&HoldOptions { drain, deadline: drain * 2, attempt: None }).await?;
     if report.drained {
         // It may have expired by itself meanwhile, which is as good.
-        let _ = holder.release();
+        let _ = holder.release().await;
     }
     Ok(report)
 }
@@ -123,18 +123,18 @@ async fn act(gate: &Gate, request: Request) -> Result<Value, String> {
     let ms = |given: Option<u64>, usual| Duration::from_millis(given.unwrap_or(usual));
     let text = |error: GateError| error.to_string();
     let shown = |value: Result<Value, serde_json::Error>| value.map_err(|error| error.to_string());
-    let opened = |length: Duration| json!({"held_us": length.as_micros() as u64});
     match request {
-        Request::Hold { drain_ms, deadline_ms, target } => {
-            let options = HoldOptions { drain: ms(drain_ms, DRAIN_MS), deadline: ms(deadline_ms, DEADLINE_MS), target };
+        Request::Hold { drain_ms, deadline_ms, attempt } => {
+            let options =
+                HoldOptions { drain: ms(drain_ms, DRAIN_MS), deadline: ms(deadline_ms, DEADLINE_MS), attempt };
             shown(serde_json::to_value(gate.holder().hold(&options).await.map_err(text)?))
         }
         Request::Drill { drain_ms } => {
             shown(serde_json::to_value(drill(gate.holder(), ms(drain_ms, DRAIN_MS)).await.map_err(text)?))
         }
         Request::Switch { backend } => gate.switch(&backend).map(|epoch| json!({"epoch": epoch})).map_err(text),
-        Request::Release => gate.release().map(opened).map_err(text),
-        Request::Abort => gate.abort().map(opened).map_err(text),
+        Request::Release => shown(serde_json::to_value(gate.holder().release().await.map_err(text)?)),
+        Request::Abort => shown(serde_json::to_value(gate.holder().abort().await.map_err(text)?)),
         Request::Look => shown(serde_json::to_value(gate.look())),
         Request::Status => shown(serde_json::to_value(gate.status())),
         Request::Metrics => Ok(json!({"text": gate.metrics()})),

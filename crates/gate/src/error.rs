@@ -44,6 +44,9 @@ pub enum GateError {
     /// The accounts could not be read.
     #[error(transparent)]
     Credentials(#[from] CredentialError),
+    /// The register does not say what was decided.
+    #[error("the register does not answer: {0}")]
+    Register(String),
     /// A hold is open where none may be, or none is where one must be.
     #[error("{0}")]
     Phase(&'static str),

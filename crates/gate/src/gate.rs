@@ -11,14 +11,14 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 
-use crate::auth::{Credentials, Identity};
-use crate::backend::{self, Connection, Route, Wanted};
-use crate::config::{BACKLOG, Config, Reader};
+use crate::auth::Credentials;
+use crate::backend::{self, Connection, Route};
+use crate::config::{Account, BACKLOG, Config};
 use crate::control;
 use crate::error::GateError;
-use crate::hold::{HoldEnd, HoldOptions, HoldReport, Holder};
+use crate::hold::{HoldOptions, HoldReport, Holder, Opened};
 use crate::metrics;
-use crate::register::{NoRegister, Register};
+use crate::register::{Register, SqlRegister};
 use crate::session;
 use crate::shared::{Offer, Shared};
 use crate::tls;
@@ -30,7 +30,7 @@ const QUEUE: usize = 256;
 /// What a gate says of itself.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 pub struct Status {
-    /// How often it has switched.
+    /// How often it has switched; with a register, the epoch committed there.
     pub epoch: u64,
     /// Where statements go.
     pub backend: String,
@@ -40,8 +40,12 @@ pub struct Status {
     pub clients: usize,
     /// Clients whose statement, or login, is held.
     pub waiting: usize,
+    /// The gate has just started and does not know yet which backend is true.
+    pub starting: bool,
+    /// What its register could not tell when it was last asked.
+    pub why: Option<String>,
     /// How the last hold ended.
-    pub last_hold: Option<HoldEnd>,
+    pub last_hold: Option<Opened>,
 }
 
 /// A gate. Dropping it closes the listener and all sessions.
@@ -49,7 +53,7 @@ pub struct Gate {
     shared: Arc<Shared>,
     holder: Arc<Holder>,
     address: SocketAddr,
-    reader: Option<Reader>,
+    account: Option<Account>,
     given: Credentials,
     control: Option<PathBuf>,
     runtime: Option<Runtime>,
@@ -69,19 +73,32 @@ fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> GateError {
 }
 
 impl Gate {
-    /// Starts a gate without a register. At least one backend must answer.
+    /// Starts a gate. At least one backend must answer. With a register it is held until that says which one is true.
     ///
     /// # Errors
     /// When the address cannot be listened on, no backend answers, or accounts or certificates cannot be read.
     pub fn start(config: Config) -> Result<Arc<Self>, GateError> {
-        Self::start_with(config, Arc::new(NoRegister))
+        let register = match (&config.register, &config.account) {
+            (None, _) => None,
+            (Some(_), None) => return Err(GateError::Register("the gate has no account to read it with".to_owned())),
+            (Some(settings), Some(account)) => {
+                let register = SqlRegister::new(&config.backends, account.clone(), settings.table.clone())?;
+                Some((Arc::new(register) as Arc<dyn Register>, settings.deadline))
+            }
+        };
+        Self::begin(config, register)
     }
 
-    /// Starts a gate that obeys a register.
+    /// Starts a gate that obeys a register of another kind. An attempt that it finds open at its start has until
+    /// `deadline` to be decided.
     ///
     /// # Errors
     /// As [`Gate::start`].
-    pub fn start_with(config: Config, register: Arc<dyn Register>) -> Result<Arc<Self>, GateError> {
+    pub fn start_with(config: Config, register: Arc<dyn Register>, deadline: Duration) -> Result<Arc<Self>, GateError> {
+        Self::begin(config, Some((register, deadline)))
+    }
+
+    fn begin(config: Config, register: Option<(Arc<dyn Register>, Duration)>) -> Result<Arc<Self>, GateError> {
         if config.backends.is_empty() {
             return Err(GateError::NoBackend);
         }
@@ -103,11 +120,16 @@ impl Gate {
         let acceptor = tls::acceptor(&config.tls)?;
         let offer = runtime.block_on(offer(&routes))?;
         let mut credentials = config.credentials.clone();
-        if let Some(reader) = &config.reader {
-            credentials.merge(runtime.block_on(stored(&routes[0], reader))?);
+        if let Some(account) = &config.account {
+            credentials.merge(runtime.block_on(stored_somewhere(&routes, account))?);
         }
         let shared = Arc::new(Shared::new(offer, routes, acceptor, credentials, config.connections));
-        let holder = Arc::new(Holder::new(Arc::clone(&shared), register));
+        let holder = Arc::new(Holder::new(Arc::clone(&shared), register.as_ref().map(|(one, _)| Arc::clone(one))));
+        if let Some((register, deadline)) = register
+            && let Some(number) = holder.close(None, true)
+        {
+            runtime.spawn(Arc::clone(&holder).start(number, register, deadline));
+        }
         let listener =
             runtime.block_on(async { listen(config.listen) }).map_err(io(format!("listen on {}", config.listen)))?;
         let address = listener.local_addr().map_err(io("learn the listener's address"))?;
@@ -131,7 +153,7 @@ impl Gate {
             shared,
             holder,
             address,
-            reader: config.reader,
+            account: config.account,
             given: config.credentials,
             control: config.control.clone(),
             runtime: Some(runtime),
@@ -190,20 +212,22 @@ impl Gate {
         self.holder.switch(backend)
     }
 
-    /// Opens the gate; gives how long it was held.
+    /// Opens the gate; a hold that belongs to an attempt as the register has decided it.
     ///
     /// # Errors
-    /// When it is not held.
-    pub fn release(&self) -> Result<Duration, GateError> {
-        self.holder.release()
+    /// When it is not held, or its attempt is not decided.
+    pub fn release(&self) -> Result<Opened, GateError> {
+        let holder = Arc::clone(&self.holder);
+        self.run(async move { holder.release().await })
     }
 
-    /// Opens the gate to the old backend; gives how long it was held.
+    /// Opens the gate to the old backend; a hold that belongs to an attempt asks the register to abort, and obeys.
     ///
     /// # Errors
-    /// When it is not held, or has switched.
-    pub fn abort(&self) -> Result<Duration, GateError> {
-        self.holder.abort()
+    /// When it is not held, has switched, or nobody knows what was decided.
+    pub fn abort(&self) -> Result<Opened, GateError> {
+        let holder = Arc::clone(&self.holder);
+        self.run(async move { holder.abort().await })
     }
 
     /// Holds and releases without switching: how long draining takes, and who blocks it.
@@ -231,6 +255,8 @@ impl Gate {
             held: !self.shared.is_open(),
             clients: slots.len(),
             waiting: slots.iter().filter(|slot| slot.standing() == crate::slot::Standing::Held).count(),
+            starting: self.holder.held().as_ref().is_some_and(|held| held.starting),
+            why: self.holder.why(),
             last_hold: self.holder.last(),
         }
     }
@@ -244,8 +270,8 @@ impl Gate {
     /// Reads stored hashes again from the backend that is current.
     pub(crate) async fn reload(&self) -> Result<(), GateError> {
         let mut all = self.given.clone();
-        if let Some(reader) = &self.reader {
-            all.merge(stored(self.shared.route(), reader).await?);
+        if let Some(account) = &self.account {
+            all.merge(stored(self.shared.route(), account).await?);
         }
         *self.shared.credentials.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(all);
         Ok(())
@@ -323,7 +349,7 @@ fn work(
 /// What all backends that answer have in common.
 async fn offer(routes: &[Route]) -> Result<Offer, GateError> {
     let mut common: Option<Offer> = None;
-    let mut silent = None;
+    let (mut silent, mut mute) = (None, false);
     for route in routes {
         match backend::greeting(route).await {
             Ok(greeting) => {
@@ -337,32 +363,37 @@ async fn offer(routes: &[Route]) -> Result<Offer, GateError> {
                 }
             }
             Err(error) => {
+                mute = true;
                 silent = Some(GateError::Backend { name: route.settings.name.clone(), why: error.to_string() });
             }
         }
     }
+    if let Some(offer) = common.as_mut().filter(|_| mute) {
+        // Whoever does not answer now may lack what older servers lack.
+        offer.capabilities &= !(cap::DEPRECATE_EOF | cap::PS_MULTI_RESULTS);
+    }
     common.ok_or_else(|| silent.unwrap_or(GateError::NoBackend))
 }
 
+/// Reads the accounts' stored hashes from the first backend that answers.
+async fn stored_somewhere(routes: &[Route], account: &Account) -> Result<Credentials, GateError> {
+    let mut silent = GateError::NoBackend;
+    for route in routes {
+        match stored(route, account).await {
+            Ok(all) => return Ok(all),
+            Err(error) => silent = error,
+        }
+    }
+    Err(silent)
+}
+
 /// Reads the accounts' stored hashes from a backend.
-async fn stored(route: &Route, reader: &Reader) -> Result<Credentials, GateError> {
-    let identity = Identity::with_password(reader.user.as_bytes(), reader.password.as_bytes());
-    let nobody = SocketAddr::from(([127, 0, 0, 1], 0));
-    let wanted = Wanted {
-        identity: &identity,
-        capabilities: cap::OFFERABLE & !(cap::SESSION_TRACK | cap::DEPRECATE_EOF | cap::CONNECT_ATTRS),
-        max_packet: 1 << 24,
-        charset: 45,
-        database: b"",
-        attributes: b"",
-        client: nobody,
-        gate: nobody,
-    };
+async fn stored(route: &Route, account: &Account) -> Result<Credentials, GateError> {
     let failed = |error: crate::error::BackendError| GateError::Backend {
         name: route.settings.name.clone(),
         why: error.to_string(),
     };
-    let mut connection = Connection::open(route, &wanted).await.map_err(failed)?;
+    let mut connection = Connection::own_of(route, account).await.map_err(failed)?;
     let rows = connection.rows("SELECT user, plugin, authentication_string FROM mysql.user").await.map_err(failed)?;
     let mut all = Credentials::default();
     for row in rows {

@@ -56,7 +56,7 @@ pub(crate) struct Shared {
     /// Passwords that clients proved in full, for fast logins with `caching_sha2_password`.
     pub(crate) proven: Mutex<Proven>,
     pub(crate) open: AtomicBool,
-    /// Grows with every switch; a session of another epoch moves before its next statement.
+    /// How many switches there were, or the register's committed epoch; a session of another epoch moves before its next statement.
     pub(crate) epoch: AtomicU64,
     pub(crate) current: AtomicU32,
     /// Told at every change of phase and route.
@@ -161,6 +161,7 @@ impl Shared {
     pub(crate) fn settle(&self, slot: &Slot, standing: Standing) {
         slot.stand(standing);
         if !standing.blocks() && !self.is_open() {
+            slot.mark_settled();
             self.reached.notify_one();
         }
     }

@@ -56,6 +56,8 @@ pub(crate) struct Slot {
     standing: AtomicU8,
     /// Milliseconds of the gate's clock at which what is open was opened.
     since_ms: AtomicU64,
+    /// Microseconds of the gate's clock, plus one, at which it last came to a boundary while the gate was closed.
+    settled_us: AtomicU64,
     pub(crate) pins: AtomicU16,
     pub(crate) thread_id: AtomicU32,
     pub(crate) backend: AtomicU32,
@@ -80,6 +82,7 @@ impl Slot {
             client,
             standing: AtomicU8::new(Standing::AtBoundary as u8),
             since_ms: AtomicU64::new(0),
+            settled_us: AtomicU64::new(0),
             pins: AtomicU16::new(0),
             thread_id: AtomicU32::new(0),
             backend: AtomicU32::new(0),
@@ -103,6 +106,17 @@ impl Slot {
     /// Something is opened now.
     pub(crate) fn begin(&self) {
         self.since_ms.store(self.clock.elapsed().as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// It has come to a boundary, and somebody waits for that.
+    pub(crate) fn mark_settled(&self) {
+        self.settled_us.store(self.clock.elapsed().as_micros() as u64 + 1, Ordering::Relaxed);
+    }
+
+    /// When it last came to a boundary while the gate was closed.
+    pub(crate) fn settled(&self) -> Option<Instant> {
+        let at = self.settled_us.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(self.clock + Duration::from_micros(at))
     }
 
     pub(crate) fn age(&self) -> Duration {

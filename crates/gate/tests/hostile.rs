@@ -14,7 +14,7 @@ use support::{World, block_on};
 const LONG: Duration = Duration::from_secs(30);
 
 fn dial(world: &World) -> TcpStream {
-    let stream = TcpStream::connect(world.gate.address()).unwrap();
+    let stream = TcpStream::connect(world.gate().address()).unwrap();
     stream.set_read_timeout(Some(LONG)).unwrap();
     stream
 }
@@ -58,7 +58,7 @@ fn framed(sequence: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 fn world() -> Option<World> {
-    let world = World::start_with(1, |config| config.credentials.add_password("open", ""), None)?;
+    let world = World::start_with(1, |config| config.credentials.add_password("open", ""))?;
     world.servers[0].sql("create user open@'%'").unwrap();
     Some(world)
 }
@@ -69,7 +69,7 @@ fn still_serves(world: &World) {
         assert_eq!(one, Some(1));
     });
     let began = Instant::now();
-    while world.gate.status().clients > 0 {
+    while world.gate().status().clients > 0 {
         assert!(began.elapsed() < LONG, "a session is left behind");
         std::thread::yield_now();
     }
@@ -138,10 +138,10 @@ fn an_execution_of_nothing_is_declined_and_its_session_goes_on() {
 
 #[test]
 fn a_gate_that_is_full_says_so_and_serves_those_inside() {
-    let Some(world) = World::start_with(1, |config| config.connections = 2, None) else { return };
+    let Some(world) = World::start_with(1, |config| config.connections = 2) else { return };
     block_on(async {
         let (mut one, _two) = (world.client("shop").await, world.client("shop").await);
-        let refused = mysql_async::Conn::new(world.options(world.gate.address().port(), "shop")).await.unwrap_err();
+        let refused = mysql_async::Conn::new(world.options(world.gate().address().port(), "shop")).await.unwrap_err();
         assert!(refused.to_string().contains("Too many connections"), "{refused}");
         one.query_drop("select 1").await.unwrap();
     });

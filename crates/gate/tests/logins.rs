@@ -30,8 +30,7 @@ fn an_account_with_a_sha2_hash_comes_in_in_full_under_tls_and_then_fast() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("accounts.json");
     fs::write(&path, format!(r#"[{{"user": "modern", "sha2": "{STORED}"}}]"#)).unwrap();
-    let Some(world) = World::start_with(1, |config| config.credentials = Credentials::read(&path).unwrap(), None)
-    else {
+    let Some(world) = World::start_with(1, |config| config.credentials = Credentials::read(&path).unwrap()) else {
         return;
     };
     // The backend knows the account by another plugin: the gate has the password and speaks both.
@@ -90,14 +89,10 @@ fn accounts_can_come_from_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("accounts.json");
     fs::write(&path, format!(r#"[{{"user": "filed", "password": "{PASSWORD}"}}]"#)).unwrap();
-    let Some(world) = World::start_with(
-        1,
-        |config| {
-            config.credentials = Credentials::read(&path).unwrap();
-            config.reader = None;
-        },
-        None,
-    ) else {
+    let Some(world) = World::start_with(1, |config| {
+        config.credentials = Credentials::read(&path).unwrap();
+        config.account = None;
+    }) else {
         return;
     };
     world.servers[0]
@@ -109,7 +104,7 @@ fn accounts_can_come_from_a_file() {
 
 #[test]
 fn a_user_is_changed_on_the_same_connection() {
-    let Some(world) = World::start_with(1, |config| config.credentials.add_password("second", "other"), None) else {
+    let Some(world) = World::start_with(1, |config| config.credentials.add_password("second", "other")) else {
         return;
     };
     world.servers[0].sql("create user second@'%' identified by 'other'; grant all on *.* to second@'%'").unwrap();
@@ -140,18 +135,18 @@ fn hundreds_of_clients_are_held_and_released_together() {
             clients.push(world.client("shop").await);
         }
         let long = std::time::Duration::from_secs(60);
-        let hold = piton_gate::HoldOptions { drain: long, deadline: long * 2, target: None };
-        assert!(world.gate.hold(&hold).unwrap().drained);
+        let hold = piton_gate::HoldOptions { drain: long, deadline: long * 2, attempt: None };
+        assert!(world.gate().hold(&hold).unwrap().drained);
         let asked: Vec<_> = clients
             .into_iter()
             .map(|mut client| tokio::spawn(async move { client.query_first::<u8, _>("select 7").await.unwrap() }))
             .collect();
         let began = std::time::Instant::now();
-        while world.gate.status().waiting < CLIENTS {
+        while world.gate().status().waiting < CLIENTS {
             assert!(began.elapsed() < long, "not all wait");
             tokio::task::yield_now().await;
         }
-        world.gate.release().unwrap();
+        world.gate().release().unwrap();
         for answer in asked {
             assert_eq!(answer.await.unwrap(), Some(7));
         }
@@ -160,7 +155,7 @@ fn hundreds_of_clients_are_held_and_released_together() {
 
 #[test]
 fn what_a_backend_says_against_a_login_reaches_the_client() {
-    let Some(world) = World::start_with(1, |config| config.credentials.add_password("ghost", PASSWORD), None) else {
+    let Some(world) = World::start_with(1, |config| config.credentials.add_password("ghost", PASSWORD)) else {
         return;
     };
     // Known to the gate, but to no backend.

@@ -19,7 +19,7 @@ const INTERACTIVE: u32 = 1 << 10;
 const TRANSACTIONS: u32 = 1 << 13;
 const RESERVED: u32 = 1 << 14;
 const MULTI_RESULTS: u32 = 1 << 17;
-const PS_MULTI_RESULTS: u32 = 1 << 18;
+pub(crate) const PS_MULTI_RESULTS: u32 = 1 << 18;
 
 /// All that the gate understands. Left out, because bytes would no longer be what they look like or a boundary could not
 /// be told: compression, LOCAL INFILE, query attributes, optional metadata, and MariaDB's own (bulk, metadata caching),
