@@ -39,7 +39,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("piton-engine", &["piton-core"][..]),
         ("piton-store", &["piton-core"][..]),
         ("piton-steps", &["piton-core"][..]),
-        ("piton-cli", &["piton-core", "piton-lang", "piton-engine", "piton-steps", "piton-store"][..]),
+        ("piton-cli", &["piton-core", "piton-lang", "piton-engine", "piton-steps", "piton-store", "piton-gate"][..]),
         ("piton-move", &[][..]),
         ("piton-gate", &[][..]),
         ("piton-testkit", &[][..]),

@@ -21,6 +21,7 @@ use crate::metrics;
 use crate::register::{Register, SqlRegister};
 use crate::session;
 use crate::shared::{Offer, Shared};
+use crate::slot::{Slot, Standing};
 use crate::tls;
 use crate::wire::capabilities as cap;
 
@@ -40,6 +41,10 @@ pub struct Status {
     pub clients: usize,
     /// Clients whose statement, or login, is held.
     pub waiting: usize,
+    /// Clients with a statement or a transaction open.
+    pub open_units: usize,
+    /// Clients that cannot move.
+    pub pinned: usize,
     /// The gate has just started and does not know yet which backend is true.
     pub starting: bool,
     /// What its register could not tell when it was last asked.
@@ -249,12 +254,15 @@ impl Gate {
     #[must_use]
     pub fn status(&self) -> Status {
         let slots = self.shared.all_slots();
+        let count = |wanted: fn(&Slot) -> bool| slots.iter().filter(|slot| wanted(slot)).count();
         Status {
             epoch: self.shared.epoch(),
             backend: self.shared.route().settings.name.clone(),
             held: !self.shared.is_open(),
             clients: slots.len(),
-            waiting: slots.iter().filter(|slot| slot.standing() == crate::slot::Standing::Held).count(),
+            waiting: count(|slot| slot.standing() == Standing::Held),
+            open_units: count(|slot| slot.standing().blocks()),
+            pinned: count(|slot| !slot.pins().is_empty()),
             starting: self.holder.held().as_ref().is_some_and(|held| held.starting),
             why: self.holder.why(),
             last_hold: self.holder.last(),
