@@ -45,6 +45,8 @@ pub struct Status {
     pub open_units: usize,
     /// Clients that cannot move.
     pub pinned: usize,
+    /// Accounts that cannot come in, as the gate cannot check their plugin: user and plugin.
+    pub unchecked: Vec<String>,
     /// The gate has just started and does not know yet which backend is true.
     pub starting: bool,
     /// What its register could not tell when it was last asked.
@@ -263,6 +265,7 @@ impl Gate {
             waiting: count(|slot| slot.standing() == Standing::Held),
             open_units: count(|slot| slot.standing().blocks()),
             pinned: count(|slot| !slot.pins().is_empty()),
+            unchecked: self.shared.credentials().unchecked().to_vec(),
             starting: self.holder.held().as_ref().is_some_and(|held| held.starting),
             why: self.holder.why(),
             last_hold: self.holder.last(),

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
@@ -39,6 +39,12 @@ impl Stream {
 
     /// Reads into a buffer's room; 0 is the end of the stream. The room must not be empty.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, buffer: &mut Buffer) -> Poll<io::Result<usize>> {
+        // Memory is taken for what has come, not for what may come.
+        if buffer.is_resting()
+            && let Self::Plain(stream) = self
+        {
+            ready!(stream.poll_read_ready(cx))?;
+        }
         let mut room = ReadBuf::new(buffer.room());
         debug_assert!(room.remaining() > 0);
         let read = match self {

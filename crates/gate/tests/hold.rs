@@ -360,3 +360,32 @@ fn the_control_socket_holds_switches_and_releases() {
     assert!(say(json!({"do": "metrics"}))["text"].as_str().unwrap().contains("piton_gate_epoch 1\n"));
     assert_eq!(say(json!({"do": "dance"}))["ok"], json!(false));
 }
+
+#[test]
+fn what_a_statement_left_behind_is_refused_rather_than_answered_wrongly_after_a_move() {
+    let Some(world) = World::start(2) else { return };
+    block_on(async {
+        let mut conn = world.client("shop").await;
+        conn.query_drop("select 1 union select 2 union select 3").await.unwrap();
+        let found: u32 = conn.query_first("select found_rows()").await.unwrap().unwrap();
+        assert_eq!(found, 3);
+        conn.query_drop("select sql_calc_found_rows 1 union select 2 limit 1").await.unwrap();
+        let mut other = world.client("shop").await;
+        other.query_drop("select 1 union select 2").await.unwrap();
+        switch(&world, "new");
+        // It was likely to be asked for: the session stayed where its answer is.
+        let found: u32 = conn.query_first("select found_rows()").await.unwrap().unwrap();
+        assert_eq!(found, 2);
+        until("the other has left its old backend", || {
+            world.servers[0].sql("select count(*) from information_schema.processlist where user = 'app'").unwrap()
+                == "1\n"
+        });
+        let refused = other.query_drop("select found_rows()").await.unwrap_err().to_string();
+        assert!(refused.contains("has moved"), "{refused}");
+        let server: u32 = other.query_first("select @@server_id").await.unwrap().unwrap();
+        assert_eq!(server, 2);
+        let warned: u32 =
+            other.query_first("select row_count()").await.map(|row: Option<i32>| row.is_some().into()).unwrap();
+        assert_eq!(warned, 1);
+    });
+}

@@ -91,6 +91,8 @@ impl Identity {
 #[derive(Debug, Clone, Default)]
 pub struct Credentials {
     accounts: HashMap<Vec<u8>, Vec<Secret>>,
+    /// Accounts of a backend whose proof the gate does not know, with their plugin.
+    unchecked: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -148,8 +150,17 @@ impl Credentials {
             _ => None,
         };
         let known = secret.is_some();
+        if !known {
+            let name = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            self.unchecked.push(format!("{} ({})", name(user), name(plugin)));
+        }
         secret.into_iter().for_each(|secret| self.add(user, secret));
         known
+    }
+
+    /// Accounts that cannot come in: user and plugin.
+    pub(crate) fn unchecked(&self) -> &[String] {
+        &self.unchecked
     }
 
     fn add(&mut self, user: &[u8], secret: Secret) {
@@ -161,6 +172,7 @@ impl Credentials {
 
     /// Takes over what another list knows.
     pub(crate) fn merge(&mut self, other: Self) {
+        self.unchecked.extend(other.unchecked);
         for (user, secrets) in other.accounts {
             secrets.into_iter().for_each(|secret| self.add(&user, secret));
         }
@@ -210,5 +222,15 @@ mod tests {
         assert!(Credentials::read(&path).unwrap_err().to_string().contains("account app"));
         std::fs::write(&path, r#"[{"user": "app"}]"#).unwrap();
         assert!(Credentials::read(&path).is_err());
+    }
+
+    #[test]
+    fn an_account_that_cannot_be_checked_is_named_and_lets_nobody_in() {
+        let mut all = Credentials::default();
+        assert!(!all.add_stored(b"root", b"unix_socket", b""));
+        assert!(!all.add_stored(b"old", b"mysql_native_password", b"invalid"));
+        assert!(all.add_stored(b"app", b"mysql_native_password", b"*14E65567ABDB5135D0CFD9A70B3032C179A49EE7"));
+        assert_eq!(all.unchecked(), ["root (unix_socket)", "old (mysql_native_password)"]);
+        assert!(all.of(b"root").is_empty() && all.of(b"old").is_empty() && all.of(b"app").len() == 1);
     }
 }

@@ -67,9 +67,20 @@ impl Session {
         if let Some(kill) = notes.kill.as_ref().filter(|kill| Shared::is_ours(kill.id) && seen == size) {
             return self.kill(kill).await;
         }
+        if notes.looks_back && self.last_ran_on != self.serial() {
+            return self.nothing_behind().await;
+        }
         self.enter(notes.follows).await?;
         self.relay(Answer::Results, &notes).await?;
         Ok(())
+    }
+
+    /// The session has moved since its last statement: what that left is gone, and a wrong answer would be worse than none.
+    async fn nothing_behind(&mut self) -> Result<(), Ended> {
+        self.shared.counters.unmoved.fetch_add(1, Ordering::Relaxed);
+        let why =
+            "Piton's gate: this session has moved since its last statement, of which nothing is left to be asked for";
+        self.decline(code::NEW_ABORTING, "HY000", why).await
     }
 
     /// Any other command that is passed on as it is.
@@ -134,7 +145,7 @@ impl Session {
         self.input.filled_mut()[HEADER + 1..HEADER + 5].copy_from_slice(&number.to_le_bytes());
     }
 
-    fn serial(&self) -> u32 {
+    pub(super) fn serial(&self) -> u32 {
         self.backend.as_ref().map_or(0, |backend| backend.serial)
     }
 
@@ -155,6 +166,9 @@ impl Session {
         let notes = prepared.notes.as_deref().map_or_else(Notes::default, Notes::clone);
         let bound = EXECUTE_HEAD + parameters.div_ceil(8) + 1 + 2 * parameters;
         self.need(HEADER + size.min(bound)).await?;
+        if notes.looks_back && self.last_ran_on != self.serial() {
+            return self.nothing_behind().await;
+        }
         self.enter(notes.follows).await?;
         if let Err(error) = self.prepare_here(id).await {
             return match error {
@@ -405,6 +419,7 @@ impl Session {
             Err(other) => return Err(other),
         }
         self.status = self.backend.as_ref().map_or(0, |backend| backend.status);
+        self.last_ran_on = self.serial();
         self.client.send(&reply::okay(sequence.wrapping_add(1), self.status)).await?;
         self.at_rest(false);
         Ok(())

@@ -63,6 +63,7 @@ impl Session {
         }
         let flags = session.backend.as_ref().map_or(0, |backend| backend.status);
         session.status = flags;
+        session.last_ran_on = session.serial();
         session.client.send(&reply::okay(sequence.wrapping_add(1), flags)).await?;
         session.at_rest(false);
         Ok(session)

@@ -88,7 +88,7 @@ impl Session {
             self.at_rest(false);
         }
         let behind = self.backend.as_ref().is_some_and(|backend| backend.epoch != self.shared.epoch());
-        if behind && !self.open_unit && self.is_movable() {
+        if behind && !self.open_unit && !self.leaves_found_rows && self.is_movable() {
             // With its state in hand it needs its old backend no more, which may throw it out from now on.
             self.take_snapshot().await;
             self.backend = None;

@@ -79,6 +79,10 @@ pub(crate) struct Session {
     /// Status flags of the last answer.
     status: u16,
     connections: u32,
+    /// The connection that ran the last command: only there is anything to look back at.
+    last_ran_on: u32,
+    /// The last command leaves something that the next one may ask for, and that asking would destroy.
+    leaves_found_rows: bool,
     client_left: bool,
     /// A unit of work is open, or may be.
     open_unit: bool,
@@ -134,6 +138,8 @@ impl Session {
             local,
             status: 0,
             connections: 0,
+            last_ran_on: 0,
+            leaves_found_rows: false,
             client_left: false,
             open_unit: false,
         }
@@ -141,16 +147,16 @@ impl Session {
 
     async fn run(&mut self) -> Result<(), Ended> {
         loop {
+            self.input.settle();
+            if let Some(backend) = &mut self.backend {
+                backend.buffer.settle();
+            }
             self.next_command().await?;
             let outcome = self.command().await;
             if matches!(outcome, Err(Ended::BackendLost)) {
                 self.shared.counters.indeterminate.fetch_add(1, Ordering::Relaxed);
             }
             outcome?;
-            self.input.settle();
-            if let Some(backend) = &mut self.backend {
-                backend.buffer.settle();
-            }
         }
     }
 

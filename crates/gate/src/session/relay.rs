@@ -149,6 +149,8 @@ impl Session {
             self.carry(std::mem::take(&mut tracker.changes));
         }
         self.carried.inserted |= tracker.inserted | notes.inserts;
+        self.last_ran_on = self.serial();
+        self.leaves_found_rows = notes.counts_found_rows;
         let failed = tracker.error.is_some();
         let had_next = self.carried.units.has(Units::NEXT_TRANSACTION);
         if *notes != Notes::default() {

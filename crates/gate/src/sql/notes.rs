@@ -107,6 +107,10 @@ pub(crate) struct Notes {
     pub(crate) inserts: bool,
     /// It only reads what the statement before it left in its session, and no table.
     pub(crate) follows: bool,
+    /// It begins by asking for what only the connection of the statement before it knows.
+    pub(crate) looks_back: bool,
+    /// FOUND_ROWS() after it is worth asking for.
+    pub(crate) counts_found_rows: bool,
 }
 
 /// Functions that touch nothing but their session.
@@ -133,6 +137,12 @@ pub(crate) fn look(text: &[u8], whole: usize) -> Notes {
         if !statement.is_empty() {
             statements += 1;
             notes.statement(statement);
+            let is = |word: &str| statement.iter().any(|(_, token)| token.is(word));
+            if statements == 1 {
+                notes.looks_back = notes.follows || is("found_rows") || is("row_count");
+                notes.looks_back &= !is("last_insert_id") || is("found_rows") || is("row_count");
+            }
+            notes.counts_found_rows |= is("sql_calc_found_rows");
         }
     }
     notes.follows &= statements == 1;
@@ -338,5 +348,14 @@ mod tests {
         ] {
             assert!(!look(text.as_bytes()).follows, "{text}");
         }
+        for text in
+            ["select found_rows()", "show warnings", "select row_count(), f()", "insert into t select found_rows()"]
+        {
+            assert!(look(text.as_bytes()).looks_back, "{text}");
+        }
+        for text in ["select last_insert_id()", "select 1", "select 1; select found_rows()"] {
+            assert!(!look(text.as_bytes()).looks_back, "{text}");
+        }
+        assert!(look(b"select SQL_CALC_FOUND_ROWS * from t limit 1").counts_found_rows);
     }
 }

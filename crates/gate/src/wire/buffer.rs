@@ -1,6 +1,37 @@
 //! A byte buffer that is read into at its end and consumed from its front.
 //!
-//! Owns its memory and grows only when told to, up to a limit that the caller names.
+//! Owns its memory and grows only when told to, up to a limit that the caller names. At rest it has none: memory of the
+//! usual size goes back to its thread, where the next session that has something to say finds it. So thousands of idle
+//! sessions cost no buffers, and a busy one no allocation.
+
+use std::cell::RefCell;
+
+/// Memory that a thread keeps for its sessions, of each size; what is beyond is given back.
+const KEPT: usize = 256;
+
+thread_local! {
+    /// By size: there are as many as there are kinds of buffers.
+    static POOL: RefCell<Vec<(usize, Vec<Vec<u8>>)>> = const { RefCell::new(Vec::new()) };
+}
+
+fn take(size: usize) -> Vec<u8> {
+    let kept =
+        POOL.with_borrow_mut(|pool| pool.iter_mut().find(|(of, _)| *of == size).and_then(|(_, kept)| kept.pop()));
+    kept.unwrap_or_else(|| vec![0; size])
+}
+
+fn give_back(memory: Vec<u8>) {
+    POOL.with_borrow_mut(|pool| {
+        let size = memory.len();
+        let at = pool.iter().position(|(of, _)| *of == size).unwrap_or_else(|| {
+            pool.push((size, Vec::new()));
+            pool.len() - 1
+        });
+        if pool[at].1.len() < KEPT {
+            pool[at].1.push(memory);
+        }
+    });
+}
 
 /// Bytes between `start` and `end` are filled; the rest is room.
 #[derive(Debug)]
@@ -12,9 +43,14 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
-    /// A buffer of `usual` bytes, its size whenever it is empty.
+    /// A buffer of `usual` bytes, its size whenever it is in use and nothing large is under way.
     pub(crate) fn new(usual: usize) -> Self {
-        Self { data: vec![0; usual], start: 0, end: 0, usual }
+        Self { data: Vec::new(), start: 0, end: 0, usual }
+    }
+
+    /// It has no memory: whoever reads should know first that there is something to read.
+    pub(crate) fn is_resting(&self) -> bool {
+        self.data.is_empty()
     }
 
     pub(crate) fn filled(&self) -> &[u8] {
@@ -39,6 +75,9 @@ impl Buffer {
 
     /// Where the next bytes go; what is filled is moved to the front when there is no room behind it.
     pub(crate) fn room(&mut self) -> &mut [u8] {
+        if self.is_resting() {
+            self.data = take(self.usual);
+        }
         if self.start == self.end {
             self.start = 0;
             self.end = 0;
@@ -51,7 +90,7 @@ impl Buffer {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.len() == self.data.len()
+        self.len() == self.data.len() && !self.is_resting()
     }
 
     pub(crate) fn add(&mut self, count: usize) {
@@ -73,7 +112,12 @@ impl Buffer {
 
     /// Room for at least `wanted` bytes in all.
     pub(crate) fn grow(&mut self, wanted: usize) {
-        if self.data.len() < wanted {
+        if wanted <= self.usual.max(self.data.len()) {
+            return;
+        }
+        if self.is_resting() {
+            self.data = vec![0; wanted.next_power_of_two()];
+        } else {
             self.data.resize(wanted.next_power_of_two(), 0);
         }
     }
@@ -91,12 +135,14 @@ impl Buffer {
         }
     }
 
-    /// Gives memory back that a large packet needed, when nothing is in it.
+    /// Gives its memory back, when nothing is in it.
     pub(crate) fn settle(&mut self) {
-        if self.is_empty() && self.data.len() > self.usual {
-            self.data = vec![0; self.usual];
-            self.start = 0;
-            self.end = 0;
+        if self.is_empty() && !self.is_resting() {
+            let memory = std::mem::take(&mut self.data);
+            if memory.len() == self.usual {
+                give_back(memory);
+            }
+            (self.start, self.end) = (0, 0);
         }
     }
 }
@@ -108,6 +154,7 @@ mod tests {
     #[test]
     fn what_is_cut_out_and_consumed_leaves_the_rest_in_order() {
         let mut buffer = Buffer::new(8);
+        assert!(buffer.is_resting() && !buffer.is_full());
         buffer.room()[..8].copy_from_slice(b"abcdefgh");
         buffer.add(8);
         assert!(buffer.is_full());
@@ -119,6 +166,14 @@ mod tests {
         assert_eq!((buffer.filled(), buffer.capacity()), (&b"bfgh"[..], 32));
         buffer.consume(4);
         buffer.settle();
-        assert_eq!((buffer.len(), buffer.capacity()), (0, 8));
+        assert_eq!((buffer.len(), buffer.capacity()), (0, 0));
+        // What was given back is used again, whatever was in it.
+        buffer.room()[..3].copy_from_slice(b"abc");
+        buffer.add(3);
+        let memory = buffer.filled().as_ptr();
+        buffer.consume(3);
+        buffer.settle();
+        let mut other = Buffer::new(8);
+        assert_eq!((other.room().as_ptr(), other.len()), (memory, 0));
     }
 }

@@ -8,10 +8,13 @@ use crate::error::{CliError, Kind};
 use crate::exit::Exit;
 use crate::print;
 use piton_gate::{ClientTls, Config, Credentials, Gate, RegisterSettings};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::time::Duration;
 
+/// Descriptors that are no client's: sockets, event loops, registers.
+const OWN_DESCRIPTORS: u64 = 64;
 /// How often a gate that has just started is asked whether it knows which backend is true.
 const START_LOOK: Duration = Duration::from_millis(20);
 
@@ -20,6 +23,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<Exit, CliError> {
     let mut signals = Signals::new([SIGINT, SIGTERM])
         .map_err(|error| CliError::new(Kind::GateNotStarted, "signals cannot be followed").source(error))?;
     let control = gate::control(args.control.as_ref());
+    make_room_for(args.connections);
     let gate = Gate::start(config(&args)?)
         .map_err(|error| CliError::new(Kind::GateNotStarted, "the gate cannot be started").source(error))?;
     print::line(&format!("listening on {}, control at {}", gate.address(), control.display()));
@@ -42,6 +46,21 @@ pub(crate) fn run(args: ServeArgs) -> Result<Exit, CliError> {
     drop(gate);
     print::note(&format!("ended by signal {}; {clients} clients were connected", signal.unwrap_or_default()));
     Ok(Exit::Done)
+}
+
+/// Each client is two descriptors. What the machine allows is taken, and it is said when that is too little.
+fn make_room_for(connections: usize) {
+    let mut limit = getrlimit(Resource::Nofile);
+    let wanted = connections as u64 * 2 + OWN_DESCRIPTORS;
+    if limit.current.is_some_and(|now| now < wanted) {
+        limit.current = Some(limit.maximum.map_or(wanted, |most| most.min(wanted)));
+        // What cannot be had is said below.
+        let _ = setrlimit(Resource::Nofile, limit);
+    }
+    if let Some(now) = getrlimit(Resource::Nofile).current.filter(|now| *now < wanted) {
+        let clients = now.saturating_sub(OWN_DESCRIPTORS) / 2;
+        print::note(&format!("warning: this machine's limit of {now} descriptors leaves room for {clients} clients"));
+    }
 }
 
 fn config(args: &ServeArgs) -> Result<Config, CliError> {

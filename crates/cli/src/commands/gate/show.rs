@@ -23,7 +23,8 @@ pub(super) fn end(how: HoldEnd) -> &'static str {
 }
 
 pub(super) fn status(status: &Status) -> String {
-    let Status { epoch, backend, held, starting, why, clients, waiting, open_units, pinned, last_hold } = status;
+    let Status { epoch, backend, held, starting, why, clients, waiting, open_units, pinned, last_hold, unchecked } =
+        status;
     let phase = match (starting, held) {
         (true, _) => "held until the registers say which backend is true".to_owned(),
         (false, true) => format!("held before {backend} (epoch {epoch})"),
@@ -33,6 +34,9 @@ pub(super) fn status(status: &Status) -> String {
     let mut text = format!("{phase}\n  {clients}: {open_units} busy, {waiting} held, {pinned} that cannot move\n");
     if let Some(why) = why {
         let _ = writeln!(text, "  register: {}", printable(why));
+    }
+    if !unchecked.is_empty() {
+        let _ = writeln!(text, "  accounts that cannot come in: {}", printable(&unchecked.join(", ")));
     }
     if let Some(last) = last_hold {
         let _ = writeln!(text, "  last hold: {}, {}", span(last.held_us), end(last.how));
