@@ -106,7 +106,8 @@ impl Connection {
         let nobody = SocketAddr::from(([127, 0, 0, 1], 0));
         let wanted = Wanted {
             identity: &identity,
-            capabilities: cap::OFFERABLE & !(cap::SESSION_TRACK | cap::DEPRECATE_EOF | cap::CONNECT_ATTRS),
+            // No more than every server has.
+            capabilities: cap::NEEDED | cap::PLUGIN_AUTH,
             max_packet: 1 << 24,
             charset: 45,
             database: b"",

@@ -9,12 +9,12 @@ use std::path::PathBuf;
 use piton_core::duration::Duration;
 
 #[derive(Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct GateArgs {
     #[command(subcommand)]
     pub(crate) command: Option<GateCommand>,
     #[command(flatten)]
-    pub(crate) serve: Option<ServeArgs>,
+    pub(crate) serve: ServeArgs,
 }
 
 #[derive(Subcommand)]
@@ -110,8 +110,8 @@ pub(crate) struct BackendsArgs {
 #[derive(Args)]
 pub(crate) struct ServeArgs {
     /// Where clients connect
-    #[arg(long, value_name = "ADDRESS:PORT", required = true)]
-    pub(crate) listen: SocketAddr,
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
     #[command(flatten)]
     pub(crate) backends: BackendsArgs,
     /// How long a gate that starts leaves an open attempt to be decided before it tries the abort

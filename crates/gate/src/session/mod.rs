@@ -61,7 +61,9 @@ struct Carried {
 /// What the old backend said of the session, as statements for the new one.
 struct Snapshot {
     database: Vec<u8>,
+    /// Assignments.
     replay: Option<String>,
+    last_insert_id: Option<String>,
 }
 
 pub(crate) struct Session {

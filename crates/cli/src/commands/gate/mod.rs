@@ -19,11 +19,7 @@ const CONTROL: &str = "PITON_GATE";
 const PASSWORD: &str = "PITON_GATE_PASSWORD";
 
 pub(crate) fn run(args: GateArgs) -> Result<Exit, CliError> {
-    let command = match (args.command, args.serve) {
-        (Some(command), _) => command,
-        (None, Some(serve)) => GateCommand::Serve(Box::new(serve)),
-        (None, None) => return Err(usage("a gate needs --listen and --backend")),
-    };
+    let command = args.command.unwrap_or_else(|| GateCommand::Serve(Box::new(args.serve)));
     match command {
         GateCommand::Serve(args) => serve::run(*args),
         GateCommand::Status(args) if args.epoch => epoch::run(&args),

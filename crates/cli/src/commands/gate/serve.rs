@@ -64,7 +64,8 @@ fn make_room_for(connections: usize) {
 }
 
 fn config(args: &ServeArgs) -> Result<Config, CliError> {
-    let mut config = Config::new(args.listen, gate::backends(&args.backends)?);
+    let listen = args.listen.ok_or_else(|| gate::usage("a gate needs an address: --listen ADDRESS:PORT"))?;
+    let mut config = Config::new(listen, gate::backends(&args.backends)?);
     config.account = gate::account(&args.backends)?;
     config.register =
         gate::register(&args.backends)?.map(|table| RegisterSettings { table, deadline: args.deadline.to_std() });
