@@ -141,20 +141,7 @@ impl Gate {
             runtime.block_on(async { listen(config.listen) }).map_err(io(format!("listen on {}", config.listen)))?;
         let address = listener.local_addr().map_err(io("learn the listener's address"))?;
         let (stop, stopped) = watch::channel(false);
-        let count = match config.workers {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            count => count,
-        };
-        let mut workers = Vec::new();
-        let mut queues = Vec::new();
-        for index in 0..count {
-            let (queue, arrivals) = mpsc::channel(QUEUE);
-            queues.push(queue);
-            let (shared, stopped) = (Arc::clone(&shared), stopped.clone());
-            let thread = std::thread::Builder::new().name(format!("gate-{index}"));
-            let started = thread.spawn(move || work(shared, arrivals, stopped)).map_err(io("start a thread"))?;
-            workers.push(started);
-        }
+        let (workers, queues) = start_workers(config.workers, &shared, &stopped)?;
         runtime.spawn(accept(listener, queues, stopped.clone()));
         let gate = Self {
             shared,
@@ -305,6 +292,29 @@ impl Drop for Gate {
     }
 }
 
+/// A client with where it comes from, on its way to its thread.
+type Arrival = (std::net::TcpStream, SocketAddr);
+
+/// Threads, and the queue of each.
+type Workers = (Vec<JoinHandle<()>>, Vec<mpsc::Sender<Arrival>>);
+
+/// Starts the threads that serve clients; each has a queue of arrivals.
+fn start_workers(wanted: usize, shared: &Arc<Shared>, stopped: &watch::Receiver<bool>) -> Result<Workers, GateError> {
+    let count = match wanted {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        count => count,
+    };
+    let (mut workers, mut queues) = (Vec::new(), Vec::new());
+    for index in 0..count {
+        let (queue, arrivals) = mpsc::channel(QUEUE);
+        queues.push(queue);
+        let (shared, stopped) = (Arc::clone(shared), stopped.clone());
+        let thread = std::thread::Builder::new().name(format!("gate-{index}"));
+        workers.push(thread.spawn(move || work(shared, arrivals, stopped)).map_err(io("start a thread"))?);
+    }
+    Ok((workers, queues))
+}
+
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
@@ -313,11 +323,7 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Takes clients in and deals them out to the threads.
-async fn accept(
-    listener: TcpListener,
-    queues: Vec<mpsc::Sender<(std::net::TcpStream, SocketAddr)>>,
-    mut stopped: watch::Receiver<bool>,
-) {
+async fn accept(listener: TcpListener, queues: Vec<mpsc::Sender<Arrival>>, mut stopped: watch::Receiver<bool>) {
     for queue in queues.iter().cycle() {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -337,11 +343,7 @@ async fn accept(
 }
 
 /// One thread with all its sessions: nothing of a session ever crosses threads.
-fn work(
-    shared: Arc<Shared>,
-    mut arrivals: mpsc::Receiver<(std::net::TcpStream, SocketAddr)>,
-    mut stopped: watch::Receiver<bool>,
-) {
+fn work(shared: Arc<Shared>, mut arrivals: mpsc::Receiver<Arrival>, mut stopped: watch::Receiver<bool>) {
     let Ok(runtime) = Builder::new_current_thread().enable_all().build() else { return };
     runtime.block_on(async {
         loop {

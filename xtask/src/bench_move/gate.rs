@@ -23,6 +23,14 @@ const CONNECTIONS: &str = "--threads=16";
 const HOLDS: usize = 200;
 const PASSWORD: &str = "bench";
 
+/// What one measurement says of a proxy.
+struct Load {
+    /// Queries a second.
+    speed: f64,
+    /// Microseconds of its processor time for each.
+    cost_us: f64,
+}
+
 /// A gate of the binary that is measured.
 struct Gate {
     process: Child,
@@ -45,11 +53,11 @@ pub(super) fn measure(piton: &Path) -> io::Result<Vec<Figure>> {
     let gate = start(piton, &server, dir.path())?;
     let proxy = HaProxy::tcp(server.port()).map_err(io::Error::other)?;
     sysbench(server.port(), &["prepare"])?;
-    let through = |port: u16, id: u32| -> io::Result<(f64, f64)> {
+    let through = |port: u16, id: u32| -> io::Result<Load> {
         let before = processor_us(id)?;
         let queries = queries(&sysbench(port, &["--time", SECONDS, "run"])?)?;
         let seconds: f64 = SECONDS.parse().unwrap_or(1.0);
-        Ok((queries / seconds, (processor_us(id)? - before) / queries))
+        Ok(Load { speed: queries / seconds, cost_us: (processor_us(id)? - before) / queries })
     };
     through(gate.port, gate.process.id())?;
     through(proxy.port(), proxy.process_id())?;
@@ -57,25 +65,25 @@ pub(super) fn measure(piton: &Path) -> io::Result<Vec<Figure>> {
     for _ in 0..ROUNDS {
         rounds.push((through(gate.port, gate.process.id())?, through(proxy.port(), proxy.process_id())?));
     }
-    let of = |pick: fn(&((f64, f64), (f64, f64))) -> f64| median(rounds.iter().map(pick).collect());
-    let speed = of(|(gate, proxy)| gate.0 / proxy.0);
-    let cost = of(|(gate, proxy)| gate.1 / proxy.1);
+    let of = |pick: fn(&(Load, Load)) -> f64| median(rounds.iter().map(pick).collect());
+    let speed = of(|(gate, proxy)| gate.speed / proxy.speed);
+    let cost = of(|(gate, proxy)| gate.cost_us / proxy.cost_us);
     let held = holds(&gate, dir.path())?;
     Ok(vec![
         Figure {
             name: NAMES[0],
-            value: of(|(gate, _)| gate.0),
+            value: of(|(gate, _)| gate.speed),
             unit: "q/s",
-            baseline: of(|(_, proxy)| proxy.0),
+            baseline: of(|(_, proxy)| proxy.speed),
             ratio: speed,
             goal: "at least 0.95 times HAProxy in TCP mode",
             ok: speed >= 0.95,
         },
         Figure {
             name: NAMES[1],
-            value: of(|(gate, _)| gate.1),
+            value: of(|(gate, _)| gate.cost_us),
             unit: "us",
-            baseline: of(|(_, proxy)| proxy.1),
+            baseline: of(|(_, proxy)| proxy.cost_us),
             ratio: cost,
             goal: "reported, beside HAProxy's",
             ok: true,
