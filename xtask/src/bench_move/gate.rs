@@ -11,6 +11,7 @@ use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 pub(super) const NAMES: [&str; 3] =
     ["gate: point selects, 16 connections", "gate: processor time per query", "gate: hold to release beyond the drain"];
@@ -21,6 +22,8 @@ const ROUNDS: usize = 9;
 const SECONDS: &str = "5";
 const CONNECTIONS: &str = "--threads=16";
 const HOLDS: usize = 200;
+/// How often the load is looked at until it is there.
+const LOOK: Duration = Duration::from_millis(10);
 const PASSWORD: &str = "bench";
 
 /// What one measurement says of a proxy.
@@ -55,7 +58,7 @@ pub(super) fn measure(piton: &Path) -> io::Result<Vec<Figure>> {
     sysbench(server.port(), &["prepare"])?;
     let through = |port: u16, id: u32| -> io::Result<Load> {
         let before = processor_us(id)?;
-        let queries = queries(&sysbench(port, &["--time", SECONDS, "run"])?)?;
+        let queries = queries(&sysbench(port, &[&format!("--time={SECONDS}"), "run"])?)?;
         let seconds: f64 = SECONDS.parse().unwrap_or(1.0);
         Ok(Load { speed: queries / seconds, cost_us: (processor_us(id)? - before) / queries })
     };
@@ -117,7 +120,8 @@ fn sysbench(port: u16, words: &[&str]) -> io::Result<String> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    Err(io::Error::other(format!("sysbench: {}", String::from_utf8_lossy(&output.stdout))))
+    let said = [output.stdout, output.stderr].concat();
+    Err(io::Error::other(format!("sysbench: {}", String::from_utf8_lossy(&said))))
 }
 
 fn command(port: u16) -> Command {
@@ -152,7 +156,12 @@ fn processor_us(id: u32) -> io::Result<f64> {
 /// Holds and releases at once, with sysbench at work: how long the gate was closed beyond what it had to wait for.
 fn holds(gate: &Gate, dir: &Path) -> io::Result<Figure> {
     let mut load = command(gate.port).args(["--time=600", "run"]).stdout(Stdio::null()).spawn()?;
-    let beyond = (0..HOLDS).map(|_| beyond_the_drain(&dir.join("gate.sock"))).collect::<io::Result<Vec<f64>>>();
+    let socket = dir.join("gate.sock");
+    // Not before all of its connections are there.
+    while load.try_wait()?.is_none() && ask(&socket, &[json!({"do": "status"})])?[0]["clients"].as_u64() < Some(16) {
+        std::thread::sleep(LOOK);
+    }
+    let beyond = (0..HOLDS).map(|_| beyond_the_drain(&socket)).collect::<io::Result<Vec<f64>>>();
     load.kill()?;
     load.wait()?;
     let beyond = beyond?;
@@ -170,17 +179,22 @@ fn holds(gate: &Gate, dir: &Path) -> io::Result<Figure> {
 }
 
 fn beyond_the_drain(socket: &Path) -> io::Result<f64> {
+    let hold = json!({"do": "hold", "drain_ms": 5000, "deadline_ms": 10000});
+    let answers = ask(socket, &[hold, json!({"do": "release"})])?;
+    let us = |index: usize, name: &str| answers.get(index).and_then(|answer| answer[name].as_f64()).unwrap_or(f64::NAN);
+    Ok((us(1, "held_us") - us(0, "drain_us")) / 1000.0)
+}
+
+/// Asks a gate one thing after another over one connection.
+fn ask(socket: &Path, requests: &[Value]) -> io::Result<Vec<Value>> {
     let mut stream = UnixStream::connect(socket)?;
     let mut answers = BufReader::new(stream.try_clone()?);
-    let mut ask = |request: Value| -> io::Result<Value> {
+    let one = |request: &Value| -> io::Result<Value> {
         stream.write_all(format!("{request}\n").as_bytes())?;
         let mut line = String::new();
         answers.read_line(&mut line)?;
         let answer: Value = serde_json::from_str(&line)?;
         if answer["ok"] == json!(true) { Ok(answer) } else { Err(io::Error::other(answer.to_string())) }
     };
-    let held = ask(json!({"do": "hold", "drain_ms": 5000, "deadline_ms": 10000}))?;
-    let opened = ask(json!({"do": "release"}))?;
-    let us = |answer: &Value, name: &str| answer[name].as_f64().unwrap_or(f64::NAN);
-    Ok((us(&opened, "held_us") - us(&held, "drain_us")) / 1000.0)
+    requests.iter().map(one).collect()
 }
