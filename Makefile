@@ -3,7 +3,7 @@
 CARGO ?= cargo
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help build test lint sim fuzz packages demo demo-keep bench bench-peers crash crash-move clean
+.PHONY: help build test lint sim fuzz packages tidb demo demo-keep bench bench-move bench-peers crash crash-move clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -13,6 +13,9 @@ build: ## the piton binary, release build
 
 packages: # what the tests and the demo run against
 	@scripts/packages
+
+tidb: ## a TiDB server to test against: finds or builds one (once, long; needs Go), and says where it is
+	@scripts/tidb
 
 lint: ## formatting and lints, where rustfmt and clippy are installed
 	@if $(CARGO) fmt --version >/dev/null 2>&1; then $(CARGO) fmt --all --check; else echo "rustfmt is not installed: formatting is not checked"; fi
@@ -57,6 +60,10 @@ demo: packages ## move a live database, with two kills, and reconcile
 bench: packages ## speed, each figure beside what it is compared to (ROW=word: only rows named so)
 	$(CARGO) build --release --locked -p piton-cli -p xtask --bins
 	target/release/xtask bench $(ROW)$(if $(ROW),,; own=$$?; bench/peers/run && exit $$own)
+
+bench-move: packages ## speed of the move's parts beside what they are compared to (ROW=word: only rows named so)
+	$(CARGO) build --release --locked -p piton-cli -p xtask --bins
+	target/release/xtask bench-move $(ROW)
 
 bench-peers: packages ## a durable step beside those of DBOS, Restate and Dagu
 	$(CARGO) build --release --locked -p piton-cli --bins

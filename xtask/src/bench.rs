@@ -28,15 +28,15 @@ const BRANCH_STEPS: u32 = 10_000;
 const SHELLS: u32 = 200;
 
 #[derive(Serialize)]
-struct Figure {
-    name: &'static str,
-    value: f64,
-    unit: &'static str,
+pub(crate) struct Figure {
+    pub(crate) name: &'static str,
+    pub(crate) value: f64,
+    pub(crate) unit: &'static str,
     /// What it is compared to, in the same unit.
-    baseline: f64,
-    ratio: f64,
-    goal: &'static str,
-    ok: bool,
+    pub(crate) baseline: f64,
+    pub(crate) ratio: f64,
+    pub(crate) goal: &'static str,
+    pub(crate) ok: bool,
 }
 
 struct Bench {
@@ -47,15 +47,18 @@ struct Bench {
 
 pub(crate) fn run(word: &str) -> ExitCode {
     match measure(word) {
-        Ok(figures) => report(&figures),
-        Err(error) => {
-            eprintln!("the benchmark could not be run: {error}");
-            ExitCode::FAILURE
-        }
+        Ok(figures) => report(&figures, "target/bench.json"),
+        Err(error) => could_not(&error),
     }
 }
 
-fn report(figures: &[Figure]) -> ExitCode {
+pub(crate) fn could_not(error: &io::Error) -> ExitCode {
+    eprintln!("the benchmark could not be run: {error}");
+    ExitCode::FAILURE
+}
+
+/// Prints the figures and writes them to a file.
+pub(crate) fn report(figures: &[Figure], file: &str) -> ExitCode {
     println!("{:<44} {:>12} {:>12} {:>8}  goal", "", "value", "beside", "ratio");
     for figure in figures {
         let Figure { name, value, unit, baseline, ratio, goal, ok } = figure;
@@ -63,8 +66,8 @@ fn report(figures: &[Figure]) -> ExitCode {
         println!("{mark} {name:<42} {value:>9.1} {unit:<5} {baseline:>6.1} {unit:<5} {ratio:>7.2}  {goal}");
     }
     let json = serde_json::to_string_pretty(figures).unwrap_or_default();
-    if let Err(error) = fs::create_dir_all("target").and_then(|()| fs::write("target/bench.json", json + "\n")) {
-        eprintln!("target/bench.json cannot be written: {error}");
+    if let Err(error) = fs::create_dir_all("target").and_then(|()| fs::write(file, json + "\n")) {
+        eprintln!("{file} cannot be written: {error}");
         return ExitCode::FAILURE;
     }
     if figures.iter().all(|figure| figure.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -407,7 +410,7 @@ fn medians(pairs: &[Pair]) -> (f64, f64, f64) {
     )
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

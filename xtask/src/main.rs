@@ -3,11 +3,12 @@
 //! Owns choosing the chore. Never used by what is shipped.
 
 mod bench;
+mod bench_move;
 mod demo;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo run -p xtask -- demo | crash-move [few] | bench [WORD]";
+const USAGE: &str = "usage: cargo run -p xtask -- demo | crash-move [few] | bench [WORD] | bench-move [WORD]";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -17,6 +18,8 @@ fn main() -> ExitCode {
         ["crash-move", "few"] => demo::with_deaths(true),
         ["bench"] => bench::run(""),
         ["bench", word] => bench::run(word),
+        ["bench-move"] => bench_move::run(""),
+        ["bench-move", word] => bench_move::run(word),
         _ => {
             #[allow(clippy::print_stderr)]
             {

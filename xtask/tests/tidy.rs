@@ -39,7 +39,9 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("piton-engine", &["piton-core"][..]),
         ("piton-store", &["piton-core"][..]),
         ("piton-steps", &["piton-core"][..]),
-        ("piton-cli", &["piton-core", "piton-lang", "piton-engine", "piton-steps", "piton-store"][..]),
+        ("piton-cli", &["piton-core", "piton-lang", "piton-engine", "piton-steps", "piton-store", "piton-gate"][..]),
+        ("piton-move", &[][..]),
+        ("piton-gate", &[][..]),
         ("piton-testkit", &[][..]),
         ("piton-campaigns", &["piton-core", "piton-lang", "piton-store"][..]),
         ("xtask", &["piton-testkit", "piton-core", "piton-store"][..]),
@@ -50,11 +52,11 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
 const OWNED: &[(&str, &[&str])] = &[
     ("starlark", &["piton-lang"]),
     ("rusqlite", &["piton-store", "piton-steps", "xtask"]),
-    ("mysql_async", &["piton-steps", "piton-testkit"]),
+    ("mysql_async", &["piton-steps", "piton-move", "piton-testkit"]),
     ("tokio-postgres", &["piton-steps"]),
     ("ureq", &["piton-steps"]),
     ("clap", &["piton-cli"]),
-    ("tokio", &["piton-steps", "piton-testkit"]),
+    ("tokio", &["piton-steps", "piton-move", "piton-testkit", "piton-gate"]),
 ];
 
 fn root() -> PathBuf {

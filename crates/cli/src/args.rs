@@ -2,12 +2,16 @@
 //!
 //! Owns parsing. A runbook's own parameters are parsed by `commands::run`, once the runbook is loaded.
 
+mod gate;
+
 use crate::commands;
 use crate::error::{CliError, Kind};
 use crate::exit::Exit;
 use crate::print;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+
+pub(crate) use gate::{BackendsArgs, ControlArgs, GateArgs, GateCommand, HoldArgs, ServeArgs, StatusArgs};
 
 #[derive(Parser)]
 #[command(
@@ -58,6 +62,8 @@ enum Command {
     Receipt(ReceiptArgs),
     /// Verify a receipt, offline
     Verify(VerifyArgs),
+    /// Proxy a service's MySQL connections, so that they can be held, switched to another server and released
+    Gate(Box<GateArgs>),
     /// Start engines for parked runs when they are due, until it is ended: for systemd or cron's @reboot
     Waker,
     /// Print a shell's completion script
@@ -351,6 +357,7 @@ fn run(command: Command) -> Result<Exit, CliError> {
         Command::Receipt(args) => commands::receipt::run(args),
         Command::Verify(args) => commands::verify::run(args),
         Command::Completions { shell } => commands::completions::run(shell),
+        Command::Gate(args) => commands::gate::run(*args),
         Command::Engine { run } => commands::engine::run(&run),
         Command::Waker => commands::waker::run(true),
         Command::ParkedWaker => commands::waker::run(false),

@@ -95,6 +95,15 @@ kinds! {
     /// The outside record of chain heads did not take this one.
     NotAnchored = "P0033", Failed;
 
+    /// No gate listens at that control socket, or it does not answer.
+    GateSilent = "P0040", Failed;
+    /// The gate does not do that now.
+    GateRefused = "P0041", Failed;
+    /// The gate cannot be started.
+    GateNotStarted = "P0042", Wrong;
+    /// The registers do not say which side is true.
+    EpochUnknown = "P0043", Failed;
+
     /// A bug in Piton.
     Bug = "P0070", Bug;
 }

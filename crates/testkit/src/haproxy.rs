@@ -20,7 +20,7 @@ const READY_LIMIT: Duration = Duration::from_secs(20);
 const READY_EVERY: Duration = Duration::from_millis(10);
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
-/// A running balancer of HTTP requests. Dropping it ends it and removes its files.
+/// A running balancer. Dropping it ends it and removes its files.
 #[derive(Debug)]
 pub struct HaProxy {
     process: Guarded,
@@ -35,11 +35,6 @@ impl HaProxy {
     /// # Errors
     /// When the program is missing (the message names the package), or it does not come up.
     pub fn start(backend: &str, servers: &[(String, u16)]) -> Result<Self, SetupError> {
-        let program = find_program(&["haproxy"], PACKAGE)?;
-        let folder = tempfile::Builder::new()
-            .prefix("piton-haproxy-")
-            .tempdir()
-            .map_err(SetupError::io("make a temporary directory"))?;
         let (port, admin) = (free_port()?, free_port()?);
         let mut text = format!(
             "global\n  stats socket ipv4@127.0.0.1:{admin} level admin\n\
@@ -53,6 +48,29 @@ impl HaProxy {
             // Writing to a text cannot fail.
             let _ = writeln!(text, "  server {name} 127.0.0.1:{port}");
         }
+        Self::launch(&text, port, admin)
+    }
+
+    /// Passes bytes on to a server on 127.0.0.1 without understanding any of them.
+    ///
+    /// # Errors
+    /// When the program is missing (the message names the package), or it does not come up.
+    pub fn tcp(server: u16) -> Result<Self, SetupError> {
+        let (port, admin) = (free_port()?, free_port()?);
+        let text = format!(
+            "global\n  stats socket ipv4@127.0.0.1:{admin} level admin\n\
+             defaults\n  mode tcp\n  timeout connect 2s\n  timeout client 10m\n  timeout server 10m\n\
+             listen front\n  bind 127.0.0.1:{port}\n  server one 127.0.0.1:{server}\n"
+        );
+        Self::launch(&text, port, admin)
+    }
+
+    fn launch(text: &str, port: u16, admin: u16) -> Result<Self, SetupError> {
+        let program = find_program(&["haproxy"], PACKAGE)?;
+        let folder = tempfile::Builder::new()
+            .prefix("piton-haproxy-")
+            .tempdir()
+            .map_err(SetupError::io("make a temporary directory"))?;
         let (config, log) = (folder.path().join("haproxy.cfg"), folder.path().join("log"));
         fs::write(&config, text).map_err(SetupError::io("write the balancer's configuration"))?;
         let output = File::create(&log).map_err(SetupError::io("write the balancer's log"))?;
@@ -72,6 +90,12 @@ impl HaProxy {
             std::thread::sleep(READY_EVERY);
         }
         Ok(Self { process, _folder: folder, port, admin })
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
     }
 
     /// The TCP port on 127.0.0.1 that clients use.

@@ -1,7 +1,7 @@
 //! Test kit: real servers and a real service, for tests and the demo.
 //!
-//! Owns the private MariaDB, PostgreSQL and HAProxy servers that tests run against, the ledger service that writes throughout a
-//! move, and the checker that compares what the service was promised with what a server holds. Development only: it
+//! Owns the private MariaDB, PostgreSQL, TiDB and HAProxy servers that tests run against, the ledger service that writes throughout
+//! a move, and the checker that compares what the service was promised with what a server holds. Development only: it
 //! depends on no other crate of ours, so that what it finds is found independently.
 
 mod endpoint;
@@ -14,6 +14,7 @@ pub mod haproxy;
 pub mod ledger;
 pub mod mariadb;
 pub mod postgres;
+pub mod tidb;
 
 pub use endpoint::Account;
 pub use process::{Guarded, SetupError, find_program, free_port};

@@ -20,6 +20,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 pub enum SetupError {
     #[error("`{program}` is not on this machine: install it with `apt-get install {package}`")]
     Missing { program: String, package: &'static str },
+    #[error("{program} is not at hand:\n{message}")]
+    NotAtHand { program: &'static str, message: String },
     #[error("cannot {doing}")]
     Io { doing: String, source: io::Error },
     #[error("{program} ended with {status}; the end of its log:\n{log}")]

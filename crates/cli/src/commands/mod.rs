@@ -22,6 +22,9 @@ pub(crate) mod show;
 pub(crate) mod verify;
 pub(crate) mod watch;
 
+// A service's connections, apart from any run.
+pub(crate) mod gate;
+
 // Before any run.
 pub(crate) mod check;
 pub(crate) mod completions;

@@ -1,0 +1,158 @@
+//! How far a move is, for people and for the cutover.
+//!
+//! Owns the figures and the frontier of what is applied. Never decides anything.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use crate::position::Position;
+
+/// What the move is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Phase {
+    #[default]
+    Copying,
+    /// Everything is copied; changes are followed.
+    Following,
+}
+
+/// A look at a move.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Progress {
+    pub phase: Phase,
+    /// Rows and bytes copied by this move, earlier movers of it included.
+    pub copied_rows: u64,
+    pub copied_bytes: u64,
+    /// The source's own guess of all rows, never less than what is copied.
+    pub total_rows: u64,
+    /// Rows copied per second since this mover started.
+    pub rows_per_s: f64,
+    /// At that rate; `None` until there is one.
+    pub remaining: Option<Duration>,
+    /// Row changes and transactions applied by this mover.
+    pub applied_changes: u64,
+    pub applied_transactions: u64,
+    /// How old the newest applied heartbeat was when it was applied.
+    pub lag: Option<Duration>,
+    /// Why copying pauses, when it does.
+    pub throttled: Option<String>,
+    pub read: Position,
+    pub applied: Position,
+}
+
+/// Everything up to the frontier is applied.
+#[derive(Debug)]
+pub(crate) struct Frontier {
+    inner: Mutex<Pending>,
+    applied: watch::Sender<Position>,
+    progress: watch::Sender<Progress>,
+    started: Instant,
+    copied_before: u64,
+}
+
+#[derive(Debug)]
+struct Pending {
+    /// Each transaction on its way, by its number, with the position up to which all was read before it.
+    before: BTreeMap<u64, Position>,
+    read: Position,
+    next: u64,
+}
+
+impl Frontier {
+    pub(crate) fn new(from: Position, progress: Progress) -> Self {
+        Self {
+            inner: Mutex::new(Pending { before: BTreeMap::new(), read: from.clone(), next: 0 }),
+            applied: watch::Sender::new(from),
+            started: Instant::now(),
+            copied_before: progress.copied_rows,
+            progress: watch::Sender::new(progress),
+        }
+    }
+
+    /// A transaction is on its way.
+    pub(crate) fn begin(&self) -> u64 {
+        let mut pending = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.next += 1;
+        let (number, read) = (pending.next, pending.read.clone());
+        pending.before.insert(number, read);
+        number
+    }
+
+    /// Everything up to here has been read, and what is not applied of it has begun.
+    pub(crate) fn read(&self, position: Position) {
+        self.change(|pending| pending.read = position);
+    }
+
+    pub(crate) fn finish(&self, numbers: &[u64]) {
+        self.change(|pending| {
+            for number in numbers {
+                pending.before.remove(number);
+            }
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Pending)) {
+        let mut pending = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut pending);
+        let applied = pending.before.first_key_value().map_or(&pending.read, |(_, before)| before);
+        // Sent under the lock: two lanes that finish at once must not set it back.
+        self.applied.send_if_modified(|old| {
+            let changed = old != applied;
+            if changed {
+                old.clone_from(applied);
+            }
+            changed
+        });
+    }
+
+    pub(crate) fn applied(&self) -> watch::Receiver<Position> {
+        self.applied.subscribe()
+    }
+
+    pub(crate) fn note(&self, change: impl FnOnce(&mut Progress)) {
+        self.progress.send_modify(|progress| {
+            change(progress);
+            let elapsed = self.started.elapsed().as_secs_f64();
+            let copied = progress.copied_rows.saturating_sub(self.copied_before);
+            progress.total_rows = progress.total_rows.max(progress.copied_rows);
+            #[allow(clippy::cast_precision_loss)] // Figures for people.
+            if elapsed > 0.0 && copied > 0 && progress.phase == Phase::Copying {
+                progress.rows_per_s = copied as f64 / elapsed;
+                let left = (progress.total_rows - progress.copied_rows) as f64;
+                progress.remaining = Duration::try_from_secs_f64(left / progress.rows_per_s).ok();
+            }
+        });
+    }
+
+    pub(crate) fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    pub(crate) fn look(&self) -> Progress {
+        let read = self.inner.lock().unwrap_or_else(PoisonError::into_inner).read.clone();
+        Progress { read, applied: self.applied.borrow().clone(), ..self.progress.borrow().clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_applied_never_passes_a_transaction_on_its_way() {
+        let at = |offset| Position::new("binlog.000001", offset);
+        let frontier = Frontier::new(at(4), Progress::default());
+        let applied = frontier.applied();
+        let first = frontier.begin();
+        frontier.read(at(100));
+        let second = frontier.begin();
+        frontier.read(at(200));
+        frontier.finish(&[second]);
+        assert_eq!(*applied.borrow(), at(4));
+        frontier.finish(&[first]);
+        assert_eq!(*applied.borrow(), at(200));
+    }
+}

@@ -1,0 +1,84 @@
+//! Sessions on either server, set so that every byte goes through unchanged.
+//!
+//! Owns what a session is set to, and the identity of the source: file and offset mean nothing on another server.
+
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Opts, OptsBuilder};
+
+use crate::error::{MoveError, Result, Side};
+use crate::position::Position;
+
+/// Longer than any row: a packet holds at most a GiB.
+const MAX_PACKET: usize = 1 << 30;
+/// A server that does not answer a connection attempt is given up after this long.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// Binary character set: the server converts nothing. UTC: timestamps read as they are stored. The mode takes
+/// the dates, zero ids and empty ENUMs that a source may hold; it is not strict, as that refuses the last. What does
+/// not fit is a warning then, and warnings are counted before a transaction commits.
+const SETUP: &str = "SET NAMES binary, time_zone = '+00:00', \
+     sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION'";
+/// Cascades are in the log already as far as they are at all; rows of one lane may come before their parents of
+/// another.
+const TARGET_SETUP: [&str; 2] = [
+    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    "SET SESSION foreign_key_checks = 0, unique_checks = 1, innodb_lock_wait_timeout = 20",
+];
+
+/// A session on `side` at `url`.
+pub(crate) async fn open(side: Side, url: &str) -> Result<Conn> {
+    let opts = Opts::from_url(url).map_err(|source| MoveError::Address { side, source })?;
+    let opts = OptsBuilder::from_opts(opts)
+        .prefer_socket(false)
+        .max_allowed_packet(Some(MAX_PACKET))
+        .wait_timeout(Some(28_800))
+        // An UPDATE that changes nothing still has to say whether its row is there.
+        .client_found_rows(true)
+        .tcp_nodelay(true);
+    let failed = || MoveError::server(side, "connect");
+    let late = |_| failed()(mysql_async::IoError::Io(std::io::ErrorKind::TimedOut.into()).into());
+    let mut conn = tokio::time::timeout(CONNECT_LIMIT, Conn::new(opts)).await.map_err(late)?.map_err(failed())?;
+    conn.query_drop(SETUP).await.map_err(MoveError::server(side, "set up a session"))?;
+    if side == Side::Target {
+        for setup in TARGET_SETUP {
+            conn.query_drop(setup).await.map_err(MoveError::server(side, "set up a session"))?;
+        }
+    }
+    Ok(conn)
+}
+
+/// Where the source's log ends now.
+pub(crate) async fn position(conn: &mut Conn) -> Result<Position> {
+    let row: Option<mysql_async::Row> =
+        conn.query_first("SHOW MASTER STATUS").await.map_err(MoveError::server(Side::Source, "read its position"))?;
+    let read = row.and_then(|row| Some(Position::new(row.get::<String, _>(0)?, row.get::<u64, _>(1)?)));
+    read.ok_or_else(|| MoveError::halt("the source writes no log", "start the source with log_bin"))
+}
+
+/// What makes a server itself: another one, or the same after a restart, may number its log otherwise.
+pub(crate) async fn identity(conn: &mut Conn) -> Result<String> {
+    let failed = || MoveError::server(Side::Source, "read its identity");
+    let who: Option<(u64, String, String)> =
+        conn.query_first("SELECT @@server_id, @@hostname, @@port").await.map_err(failed())?;
+    let up: Option<(String, u64)> = conn.query_first("SHOW GLOBAL STATUS LIKE 'Uptime'").await.map_err(failed())?;
+    let now: Option<u64> = conn.query_first("SELECT UNIX_TIMESTAMP()").await.map_err(failed())?;
+    let (id, host, port) = who.unwrap_or_default();
+    let started = now.unwrap_or(0).saturating_sub(up.map_or(0, |(_, seconds)| seconds));
+    Ok(format!("{id} {host} {port} {started}"))
+}
+
+/// Whether two identities are one server in one life. The start is computed from two clock readings, so it may be a
+/// little off.
+pub(crate) fn is_same(one: &str, other: &str) -> bool {
+    const TOLERANCE_S: u64 = 3;
+    let split = |text: &str| {
+        let (who, started) = text.rsplit_once(' ')?;
+        Some((who.to_owned(), started.parse::<u64>().ok()?))
+    };
+    match (split(one), split(other)) {
+        (Some((one, first)), Some((other, second))) => one == other && first.abs_diff(second) <= TOLERANCE_S,
+        _ => false,
+    }
+}

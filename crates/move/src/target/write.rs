@@ -1,0 +1,102 @@
+//! Statements that write rows: DELETE by primary key, then plain INSERT.
+//!
+//! Each statement says how many rows it touched and how many warnings it gave; what is not expected halts (I8). A
+//! duplicate key halts too: it means that an order was not kept, and REPLACE would hide it by deleting the other row.
+//!
+//! Owns the statements and their checks. Never begins or ends a transaction.
+
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+
+use crate::error::{MoveError, Result, Side};
+use crate::keys;
+use crate::row::{Row, write_value};
+use crate::schema::{Kind, Table};
+
+/// The server's code for a duplicate key.
+const DUPLICATE: u16 = 1062;
+
+/// Deletes the rows that have these keys, as far as there are any.
+pub(crate) async fn delete<'a>(conn: &mut Conn, table: &Table, keys: impl Iterator<Item = &'a Row>) -> Result<()> {
+    let mut keys = keys.peekable();
+    while keys.peek().is_some() {
+        let mut sql = format!("DELETE FROM {}", table.name.quoted()).into_bytes();
+        keys::among(&mut sql, table, &mut keys);
+        run(conn, table, sql, None, 0).await?;
+    }
+    Ok(())
+}
+
+/// Inserts rows, as many in a statement as fit.
+pub(crate) async fn insert<'a>(
+    conn: &mut Conn,
+    table: &Table,
+    rows: impl Iterator<Item = &'a Row>,
+    statement_bytes: usize,
+) -> Result<()> {
+    let columns: Vec<_> = table.columns().collect();
+    let head = format!("INSERT INTO {} ({}) VALUES ", table.name.quoted(), table.insert_list()).into_bytes();
+    let mut sql = head.clone();
+    let (mut count, mut expected) = (0_u64, 0_u64);
+    for row in rows {
+        if count > 0 && sql.len() + row.len() > statement_bytes {
+            let full = std::mem::replace(&mut sql, head.clone());
+            run(conn, table, full, Some(count), expected).await?;
+            (count, expected) = (0, 0);
+        }
+        sql.extend_from_slice(if count > 0 { b",(" } else { b"(" });
+        for (place, (column, value)) in columns.iter().zip(row.values()).enumerate() {
+            if place > 0 {
+                sql.push(b',');
+            }
+            // The empty error value of an ENUM is stored, and warned about, each time.
+            expected += u64::from(column.kind == Kind::Enum && value == Some(b"0"));
+            write_value(&mut sql, column, value);
+        }
+        sql.push(b')');
+        count += 1;
+    }
+    if count > 0 {
+        run(conn, table, sql, Some(count), expected).await?;
+    }
+    Ok(())
+}
+
+/// The server counts warnings in two bytes.
+const MOST_WARNINGS: u64 = 65_535;
+
+async fn run(conn: &mut Conn, table: &Table, sql: Vec<u8>, rows: Option<u64>, warnings: u64) -> Result<()> {
+    match conn.query_drop(sql).await {
+        Err(mysql_async::Error::Server(error)) if error.code == DUPLICATE => {
+            return Err(MoveError::halt(
+                format!("{}: {}", table.name, error.message),
+                "somebody else wrote to the target, or its unique keys are stricter than the source's; \
+                 make both alike and begin the move of this table anew",
+            ));
+        }
+        // Class 22 is "data exception".
+        Err(mysql_async::Error::Server(error)) if error.state.starts_with("22") => {
+            return Err(MoveError::halt(
+                format!("{} does not take a value of the source: {}", table.name, error.message),
+                "make the target's column hold what the source's holds",
+            ));
+        }
+        outcome => outcome.map_err(MoveError::server(Side::Target, "write rows"))?,
+    }
+    let found = u64::from(conn.get_warnings());
+    if found != warnings.min(MOST_WARNINGS) {
+        let said: Vec<(String, u16, String)> =
+            conn.query("SHOW WARNINGS LIMIT 3").await.map_err(MoveError::server(Side::Target, "read its warnings"))?;
+        return Err(MoveError::halt(
+            format!("{}: the target warned {found} times, {warnings} were expected: {said:?}", table.name),
+            "find out what the target changed in the values; nothing of this transaction was kept",
+        ));
+    }
+    match rows {
+        Some(rows) if conn.affected_rows() != rows => Err(MoveError::halt(
+            format!("{}: {} of {rows} rows were inserted", table.name, conn.affected_rows()),
+            "look for a trigger on the target's table",
+        )),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,71 @@
+//! Tables that are moved while several writers change them, between two real servers.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use piton_move::{Limits, Mover};
+use support::{Writers, catch_up, scatter, servers};
+
+const ROWS: u64 = 20_000;
+
+fn filled(schema: &str) -> Option<std::sync::Arc<support::Servers>> {
+    let servers = servers()?;
+    servers.both(
+        schema,
+        "create table account (id bigint unsigned primary key, u varchar(20) not null, n int, unique key (u));
+         create table pair (a int, b varchar(20), note text, primary key (a, b));",
+    );
+    servers.on_source(
+        schema,
+        &format!(
+            "insert into account select seq, concat('u', seq), seq from seq_1_to_{ROWS};
+             insert into pair select seq % 97, concat('k', seq), repeat('x', seq % 200) from seq_1_to_{ROWS};"
+        ),
+    );
+    Some(servers)
+}
+
+/// Inserts, updates, deletes, changes of keys, and swaps of unique values.
+fn busy(writer: u64, step: u64) -> Vec<String> {
+    let id = scatter(writer, step, 1) % ROWS + 1;
+    let other = scatter(writer, step, 2) % ROWS + 1;
+    match scatter(writer, step, 3) % 8 {
+        0 => vec![format!(
+            "insert into account values ({}, 'w{writer}-{step}', {step})",
+            ROWS + writer * 1_000_000 + step
+        )],
+        1 => vec![format!("delete from account where id = {id}")],
+        2 => vec![
+            format!("update account set u = concat('swap-', {writer}) where id = {id}"),
+            format!("update account set u = 'u{id}' where id = {other}"),
+            format!("update account set u = 'u{other}' where id = {id}"),
+        ],
+        3 => vec![format!("update account set id = id + 100000000 where id = {id}")],
+        4 => vec![format!("update pair set b = upper(b), note = 'moved' where a = {} and b = 'k{id}'", id % 97)],
+        5 => vec![format!("delete from pair where a = {} and b = 'K{id}'", id % 97)],
+        6 => vec![
+            format!("delete from account where id = {id}"),
+            format!("insert into account values ({id}, 'again-{writer}-{step}', 0)"),
+        ],
+        _ => vec![format!("update account set n = n + 1 where id between {id} and {}", id + 5)],
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_that_several_writers_change_while_they_are_copied_are_equal_in_the_end() {
+    let Some(servers) = filled("busy") else { return };
+    let writers = Writers::start(&servers, "busy", 4, busy);
+    let mut config = servers.config("busy", &["account", "pair"]);
+    config.limits = Limits { chunk_rows: 700, ..Limits::default() };
+    let mut mover = Mover::start(config).await.unwrap();
+    mover.wait_copied().await.unwrap();
+    let verified = mover.verify().await.unwrap();
+    assert_eq!(verified.differences, []);
+    assert!(writers.stop() > 0);
+    catch_up(&mut mover).await;
+    let progress = mover.look();
+    assert!(progress.applied_changes > 0 && progress.copied_rows >= ROWS, "{progress:?}");
+    mover.stop().await;
+    assert_eq!(servers.differences("busy"), Vec::<String>::new());
+}
