@@ -15,6 +15,8 @@ use crate::schema::{Kind, Table};
 
 /// The server's code for a duplicate key.
 const DUPLICATE: u16 = 1062;
+/// TiDB's: transaction too large, entry too large, memory quota exceeded.
+const TOO_LARGE: [u16; 3] = [8004, 8025, 8175];
 
 /// Deletes the rows that have these keys, as far as there are any.
 pub(crate) async fn delete<'a>(conn: &mut Conn, table: &Table, keys: impl Iterator<Item = &'a Row>) -> Result<()> {
@@ -79,6 +81,20 @@ async fn run(conn: &mut Conn, table: &Table, sql: Vec<u8>, rows: Option<u64>, wa
             return Err(MoveError::halt(
                 format!("{} does not take a value of the source: {}", table.name, error.message),
                 "make the target's column hold what the source's holds",
+            ));
+        }
+        // Class 23 is "integrity constraint violation"; TiDB has codes of its own for what is too large.
+        Err(mysql_async::Error::Server(error)) if error.state.starts_with("23") => {
+            return Err(MoveError::halt(
+                format!("{} does not take a row of the source: {}", table.name, error.message),
+                "drop the constraint on the target, or mend the rows on the source, and begin the move anew",
+            ));
+        }
+        Err(mysql_async::Error::Server(error)) if TOO_LARGE.contains(&error.code) => {
+            return Err(MoveError::halt(
+                format!("{} does not take a row or a transaction: {}", table.name, error.message),
+                "raise the target's limit (tidb_txn_entry_size_limit, txn-total-size-limit, tidb_mem_quota_query), or \
+                 lower the move's split_bytes, and start the move again",
             ));
         }
         outcome => outcome.map_err(MoveError::server(Side::Target, "write rows"))?,
