@@ -41,7 +41,7 @@ pub struct Progress {
     pub throttled: Option<String>,
     pub read: Position,
     pub applied: Position,
-    /// The end of the last thing in the log that was not written by this mover: what c6b of a cutover compares with the
+    /// The end of the last thing in the log that no mover wrote: what c6b of a cutover compares with the
     /// end that it drained to. Read, not yet applied.
     pub foreign: Position,
     /// Rows repaired by this mover.

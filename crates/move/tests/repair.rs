@@ -13,11 +13,11 @@ const PLANTED: &[(&str, &str, &str, &[&str])] = &[
     ("stray", "insert into t values (77, 7, null, 0)", "(\"77\")", &[]),
     ("changed", "update t set n = 5 where id = 1", "(\"1\")", &["n: \"1\" / \"5\""]),
     ("null", "update t set v = null where id = 2", "(\"2\")", &["v: \"\" / NULL"]),
-    ("zero", "update t set f = 0 where id = 4", "(\"4\")", &["f: \"-0\" / \"0\""]),
+    ("float", "update t set f = 0.5000000000000001 where id = 4", "(\"4\")", &["f: \"0.5\" / \"0.5000000000000001\""]),
     ("spaces", "update t set v = 'x ' where id = 4", "(\"4\")", &["v: \"x\" / \"x \""]),
 ];
 
-const ROWS: &str = "insert into t values (1, 1, 'NULL', 0), (2, 2, '', 0), (3, 3, null, 0), (4, 4, 'x', -0e0)";
+const ROWS: &str = "insert into t values (1, 1, 'NULL', 0), (2, 2, '', 0), (3, 3, null, 0), (4, 4, 'x', 0.5)";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_difference_of_each_kind_is_seen_by_both_comparisons_and_repaired() {

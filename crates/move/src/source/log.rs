@@ -51,6 +51,8 @@ enum Announced {
     },
     /// It stands first in every transaction of a mover.
     Checkpoint,
+    /// Another table of movers.
+    Ours,
     Other,
 }
 
@@ -69,7 +71,7 @@ pub(crate) struct Log {
     inside: bool,
     /// The transaction writes a checkpoint of ours: it is another mover's work, not the application's (I9).
     own: bool,
-    /// Something that is not our heartbeat stands in the transaction being read; and where the last such thing ended.
+    /// Something that no mover wrote stands in the transaction being read; and where the last such thing ended.
     is_foreign: bool,
     foreign: Position,
     /// A transaction that ends without a COMMIT of its own: a definition.
@@ -148,7 +150,7 @@ impl Log {
         }
     }
 
-    /// The end of the last thing read that is not our heartbeat.
+    /// The end of the last thing read that no mover wrote.
     pub(crate) fn foreign(&self) -> &Position {
         &self.foreign
     }
@@ -256,8 +258,11 @@ impl Log {
         } else if map.schema == heartbeat::SCHEMA && map.name == self.heartbeat.name.name {
             Announced::Heartbeat { stored: map.columns }
         } else {
-            let checkpoint = map.schema == heartbeat::SCHEMA && map.name == crate::checkpoint::LANES;
-            if checkpoint { Announced::Checkpoint } else { Announced::Other }
+            match (map.schema == heartbeat::SCHEMA, map.name == crate::checkpoint::LANES) {
+                (true, true) => Announced::Checkpoint,
+                (true, false) => Announced::Ours,
+                (false, _) => Announced::Other,
+            }
         };
         self.announced.insert(id, (data.to_vec(), announced));
         Ok(())
@@ -268,9 +273,9 @@ impl Log {
         let Some((_, announced)) = self.announced.get(&head.table_id) else {
             return Err(MoveError::halt("rows of a table that the log has not described", "begin the move anew"));
         };
-        self.is_foreign |= !matches!(announced, Announced::Heartbeat { .. });
+        self.is_foreign |= !self.own && matches!(announced, Announced::Moved { .. } | Announced::Other);
         match announced {
-            Announced::Other => Ok(None),
+            Announced::Other | Announced::Ours => Ok(None),
             Announced::Checkpoint => {
                 self.own = true;
                 Ok(None)
@@ -284,10 +289,6 @@ impl Log {
             Announced::Heartbeat { stored } => {
                 let changes =
                     head.changes(verb, stored, &self.heartbeat).map_err(|why| unusable(why, &self.heartbeat.name))?;
-                // Another mover's is not ours.
-                self.is_foreign |= changes.iter().any(|change| {
-                    change.after.as_ref().is_some_and(|row| heartbeat::read(row, &self.name).is_none())
-                });
                 let mark =
                     changes.iter().filter_map(|change| heartbeat::read(change.after.as_ref()?, &self.name)).next_back();
                 Ok(mark.map(Item::Mark))
