@@ -162,9 +162,14 @@ impl Table {
         self.key_columns().map(Self::expression).collect::<Vec<_>>().join(", ")
     }
 
-    fn expression(column: &Column) -> String {
+    pub(crate) fn expression(column: &Column) -> String {
         let name = named(&column.name);
+        // The log does not know of leading zeros.
+        let zeros = column.declared.contains("zerofill");
         match column.kind {
+            Kind::Int { .. } if zeros => format!("CAST({name} AS UNSIGNED)"),
+            Kind::Decimal { precision, scale } if zeros => format!("CAST({name} AS DECIMAL({precision},{scale}))"),
+            Kind::Double if zeros => format!("CAST({name} AS DOUBLE)"),
             // Text of a FLOAT shows six digits; as DOUBLE it shows all that it takes.
             Kind::Float => format!("CAST({name} AS DOUBLE)"),
             // The number, not the label: labels hide the empty error value, and are case-folded on insertion.

@@ -185,6 +185,9 @@ fn differing_keys(pair: &Pair<'_>) -> Option<String> {
     lacks.or_else(|| only(&theirs, &ours).map(|name| format!("only the target has {name}")))
 }
 
+/// TiDB takes the number of a SET for one with a sign.
+const MOST_MEMBERS: usize = 64;
+
 /// Whether the target's rule for equal text may take two values of the source's unique keys for one.
 fn coarser_collation(pair: &Pair<'_>) -> Option<String> {
     let differ = |place: &&usize| {
@@ -208,6 +211,12 @@ fn coarser_collation(pair: &Pair<'_>) -> Option<String> {
 
 fn tidb_type(pair: &Pair<'_>) -> Option<String> {
     let foreign = |kind: &Kind| matches!(kind, Kind::Uuid | Kind::Inet6 | Kind::Inet4 | Kind::Geometry);
+    let whole_set = |column: &&schema::Column| {
+        column.kind == Kind::Set && column.declared.matches("','").count() + 1 >= MOST_MEMBERS
+    };
+    if let Some(column) = pair.source.all.iter().find(whole_set).filter(|_| pair.about.tidb) {
+        return Some(format!("TiDB gives the last member of a SET of 64 as another number (column {})", column.name));
+    }
     let column = pair.source.all.iter().find(|column| pair.about.tidb && foreign(&column.kind))?;
     Some(format!("TiDB has no type {} (column {})", column.declared, column.name))
 }

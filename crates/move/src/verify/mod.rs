@@ -22,7 +22,7 @@ use crate::config::{Config, TableName};
 use crate::error::{MoveError, Result, Side};
 use crate::keys;
 use crate::position::Position;
-use crate::row::{self, Row, named, taken};
+use crate::row::{self, Row, taken};
 use crate::schema::{Dialect, Kind, Table};
 
 /// How often a row may change while it is looked at, before its table counts as too busy to verify now.
@@ -337,13 +337,11 @@ fn sum(table: &Table, target: &Table) -> Option<String> {
     }
     let utf8 = table.dialect == Dialect::MySql && target.dialect == Dialect::TiDb;
     let value = |column: &crate::schema::Column| {
-        let mut name = named(&column.name);
+        let mut name = Table::expression(column);
         if utf8 && column.charset.as_deref() == Some("latin1") {
             name = format!("CONVERT({name} USING utf8mb4)");
         }
         let text = match column.kind {
-            Kind::Float => format!("CAST({name} AS DOUBLE)"),
-            Kind::Enum | Kind::Set => format!("CAST({name} AS UNSIGNED)"),
             Kind::Text | Kind::Blob | Kind::Json | Kind::Geometry => format!("MD5({name})"),
             _ => name,
         };
