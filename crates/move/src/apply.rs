@@ -331,9 +331,9 @@ async fn standing(conn: &mut Conn, table: &Table, load: &ChunkRows) -> Result<Ve
     Ok(keys.filter(|key| found.contains(key)).collect())
 }
 
-/// The server chose this transaction as a victim, or it waited too long: rolled back, it may be tried again. Of TiDB: 8005
-/// and 9007 are write conflicts, 8002 and 8022 failed commits that may be tried again, 8027 and 8028 say that a schema
-/// was out of date.
+/// The server chose this transaction as a victim, or it waited too long: rolled back, it may be tried again. Of TiDB:
+/// 8005 and 9007 are write conflicts, 8002 and 8022 failed commits that may be tried again, 8027 and 8028 say that a
+/// schema was out of date.
 fn is_conflict(error: &MoveError) -> bool {
     const CONFLICTS: [u16; 8] = [1205, 1213, 8002, 8005, 8022, 8027, 8028, 9007];
     let MoveError::Server { source: mysql_async::Error::Server(error), .. } = error else { return false };

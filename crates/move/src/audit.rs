@@ -80,8 +80,7 @@ fn statement(table: &TableName, ours: &[Described], theirs: &[Described]) -> Str
 }
 
 async fn compare(source: &mut Conn, target: &mut Conn, table: &TableName, tidb: bool) -> Result<Audited, MoveError> {
-    let described =
-        (columns(source, Side::Source, table).await?, columns(target, Side::Target, table).await?);
+    let described = (columns(source, Side::Source, table).await?, columns(target, Side::Target, table).await?);
     let select = statement(table, &described.0, &described.1);
     let mut ours: QueryResult<'_, '_, BinaryProtocol> =
         source.exec_iter(select.as_str(), ()).await.map_err(MoveError::server(Side::Source, "read a table"))?;

@@ -148,7 +148,9 @@ pub(crate) async fn take_over(conn: &mut Conn, config: &Config) -> Result<Found>
     conn.query_drop("COMMIT").await.map_err(failed("take over"))?;
     let places: Vec<(String, u64, u64)> = conn
         .exec(
-            format!("SELECT log_file, log_offset, done FROM {SCHEMA}.{LANES} WHERE name = ? AND lane < ? ORDER BY lane"),
+            format!(
+                "SELECT log_file, log_offset, done FROM {SCHEMA}.{LANES} WHERE name = ? AND lane < ? ORDER BY lane"
+            ),
             (name, lanes),
         )
         .await
@@ -265,14 +267,7 @@ impl Right {
                 "INSERT INTO {SCHEMA}.defects (name, table_schema, table_name, row_key, source_row, target_row)
                  VALUES (?, ?, ?, ?, ?, ?)"
             ),
-            (
-                &self.name,
-                &defect.table.schema,
-                &defect.table.name,
-                &defect.key,
-                &defect.source,
-                &defect.target,
-            ),
+            (&self.name, &defect.table.schema, &defect.table.name, &defect.key, &defect.source, &defect.target),
         )
         .await
         .map_err(failed("log a defect"))

@@ -226,8 +226,7 @@ impl Copier {
             }
             // A coarse collation may find more than was asked for.
             rows.retain(|row: &Row| keys.contains(&row.pick(table.key())));
-            let chunk =
-                Chunk { table: table.name.clone(), number: 0, lower: None, upper: None, rows: 0, bytes: 0 };
+            let chunk = Chunk { table: table.name.clone(), number: 0, lower: None, upper: None, rows: 0, bytes: 0 };
             let (repair, written) = (Some(differences), written.clone());
             chunks.push(Read { table: number, chunk, after: 0, rows, repair, room: None, written });
         }

@@ -1,7 +1,7 @@
 //! A move that runs, and what others may ask of it.
 //!
-//! Owns the answers, and ending all parts together: the first error ends all. Dropping a [`Mover`] is as good as killing
-//! its process: what is committed stands, and the next [`Mover::start`] goes on from it.
+//! Owns the answers, and ending all parts together: the first error ends all. Dropping a [`Mover`] is as good as
+//! killing its process: what is committed stands, and the next [`Mover::start`] goes on from it.
 
 use std::sync::Arc;
 

@@ -128,9 +128,9 @@ pub(crate) fn write_value(into: &mut Vec<u8>, column: &Column, value: Option<&[u
 /// What the server's latin1 has between 0x80 and 0x9f: Windows' characters, and itself where Windows has none. Source:
 /// `to_uni` of `cs_to_uni` in MariaDB's `strings/ctype-latin1.c`.
 const LATIN1_HIGH: [u16; 32] = [
-    0x20ac, 0x81, 0x201a, 0x192, 0x201e, 0x2026, 0x2020, 0x2021, 0x2c6, 0x2030, 0x160, 0x2039, 0x152, 0x8d, 0x17d, 0x8f,
-    0x90, 0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014, 0x2dc, 0x2122, 0x161, 0x203a, 0x153, 0x9d, 0x17e,
-    0x178,
+    0x20ac, 0x81, 0x201a, 0x192, 0x201e, 0x2026, 0x2020, 0x2021, 0x2c6, 0x2030, 0x160, 0x2039, 0x152, 0x8d, 0x17d,
+    0x8f, 0x90, 0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014, 0x2dc, 0x2122, 0x161, 0x203a, 0x153, 0x9d,
+    0x17e, 0x178,
 ];
 
 fn utf8_of_latin1(bytes: &[u8]) -> Vec<u8> {
@@ -163,8 +163,8 @@ pub(crate) fn differs_in_form(table: &Table) -> bool {
     table.dialect == Dialect::TiDb && table.columns().any(differs)
 }
 
-/// A row in the form in which both sides' are the same. TiDB prints floats in other words, and has no negative zero; its
-/// latin1 is UTF-8.
+/// A row in the form in which both sides' are the same. TiDB prints floats in other words, and has no negative zero;
+/// its latin1 is UTF-8.
 pub(crate) fn comparable(table: &Table, row: &Row, of_target: bool) -> Row {
     let mut made = Row::with_capacity(row.len());
     for (column, value) in table.columns().zip(row.values()) {

@@ -24,10 +24,9 @@ async fn what_must_be_known_before_a_cutover_is_noted() {
          create event tick on schedule every 1 day do select 1;
          set global binlog_format = mixed; set global binlog_format = row;",
     );
-    let mut dba =
-        mysql_async::Conn::new(mysql_async::Opts::from_url(&servers.source.url_as("dba", "pw", "")).unwrap())
-            .await
-            .unwrap();
+    let mut dba = mysql_async::Conn::new(mysql_async::Opts::from_url(&servers.source.url_as("dba", "pw", "")).unwrap())
+        .await
+        .unwrap();
     let found = preflight(&servers.config("noted", &["t"])).await.unwrap();
     assert_eq!(checks(&found), ["older-sessions", "events", "read-only-admin"], "{:?}", found.notes);
     let said = found.notes.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -84,7 +83,8 @@ async fn a_busy_source_is_left_alone_and_says_why() {
     let end = mover.source_position().await.unwrap();
     mover.wait_applied(&end).await.unwrap();
     assert_eq!(servers.target.sql("select count(*) from throttled.t").unwrap(), "1\n");
-    let kill = "select concat('kill query ', id, ';') from information_schema.processlist where info like 'select sleep%'";
+    let kill =
+        "select concat('kill query ', id, ';') from information_schema.processlist where info like 'select sleep%'";
     let kill = servers.source.sql(kill).unwrap();
     servers.source.sql(&kill).unwrap();
     mover.wait_copied().await.unwrap();

@@ -124,4 +124,3 @@ fn configuration(config: &Config, found: &mut Preflight) {
         found.refuse("configuration", "move", what.to_owned(), remedy);
     }
 }
-

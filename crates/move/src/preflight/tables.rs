@@ -117,7 +117,8 @@ pub(super) const CHECKS: &[Check] = &[
     (
         "json-target",
         |pair| {
-            let becomes = |pair: &(&schema::Column, &schema::Column)| pair.0.kind != Kind::Json && pair.1.kind == Kind::Json;
+            let becomes =
+                |pair: &(&schema::Column, &schema::Column)| pair.0.kind != Kind::Json && pair.1.kind == Kind::Json;
             let (column, _) = pair.source.all.iter().zip(&pair.target.all).find(becomes)?;
             Some(format!("{} is text on the source; as JSON of the target it would be written otherwise", column.name))
         },
@@ -159,13 +160,15 @@ fn differing_columns(pair: &Pair<'_>) -> Option<String> {
     Some(format!("{} on the source is {} on the target", shown(one), shown(other)))
 }
 
-/// A declared type without the display width of integers, which some servers have given up.
+/// A declared type without the display width of integers and the leading zeros, which some servers have given up: they
+/// say how a value is shown, not what it is.
 fn width(declared: &str) -> String {
-    match declared.split_once('(') {
+    let plain = declared.replace(" zerofill", "");
+    match plain.split_once('(') {
         Some((kind, rest)) if kind.ends_with("int") => {
-            format!("{kind}{}", rest.split_once(')').map_or("", |(_, rest)| rest)).replace(" zerofill", "")
+            format!("{kind}{}", rest.split_once(')').map_or("", |(_, rest)| rest))
         }
-        _ => declared.to_owned(),
+        _ => plain,
     }
 }
 
@@ -193,7 +196,8 @@ fn coarser_collation(pair: &Pair<'_>) -> Option<String> {
     let differ = |place: &&usize| {
         let source = pair.source.column(**place);
         let target = pair.target.all.iter().find(|column| column.name == source.name);
-        let (Some(ours), Some(theirs)) = (&source.collation, target.and_then(|target| target.collation.as_ref())) else {
+        let (Some(ours), Some(theirs)) = (&source.collation, target.and_then(|target| target.collation.as_ref()))
+        else {
             return false;
         };
         let plain = |name: &str| name.replace("utf8mb3_", "utf8_");
@@ -305,14 +309,13 @@ async fn cascades(source: &mut Conn, name: &TableName) -> Result<Vec<String>> {
 }
 
 async fn triggers(conn: &mut Conn, side: Side, name: &TableName) -> Result<Vec<String>> {
-    conn
-        .exec(
-            "select trigger_name from information_schema.triggers
+    conn.exec(
+        "select trigger_name from information_schema.triggers
              where event_object_schema = ? and event_object_table = ?",
-            (&name.schema, &name.name),
-        )
-        .await
-        .map_err(MoveError::server(side, "read triggers"))
+        (&name.schema, &name.name),
+    )
+    .await
+    .map_err(MoveError::server(side, "read triggers"))
 }
 
 async fn has_rows(target: &mut Conn, table: &Table) -> Result<bool> {

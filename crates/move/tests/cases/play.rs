@@ -65,7 +65,8 @@ pub(crate) async fn all(stage: &Stage, cases: Vec<Case>) -> String {
             Err(_) => format!("{}: it hangs\n", case.name),
         }
     };
-    let mut wrong: Vec<String> = futures_util::stream::iter(together).map(play).buffer_unordered(TOGETHER).collect().await;
+    let mut wrong: Vec<String> =
+        futures_util::stream::iter(together).map(play).buffer_unordered(TOGETHER).collect().await;
     for case in alone {
         wrong.push(play(case).await);
     }
@@ -178,7 +179,7 @@ fn config(stage: &Stage, case: &Case) -> Config {
         replicas: Vec::new(),
         tables: case.tables.iter().map(|table| TableName::new(&case.name, table)).collect(),
         server_id: support::next_id(),
-            epoch: 1,
+        epoch: 1,
         limits,
     }
 }
@@ -219,7 +220,8 @@ async fn rows(url: &str, table: &str) -> mysql_async::Result<BTreeMap<String, u6
         .await?;
     let quoted = |name: &String| format!("`{}`", name.replace('`', "``"));
     let list = columns.iter().map(quoted).collect::<Vec<_>>().join(", ");
-    let rows: Vec<mysql_async::Row> = conn.exec(format!("select {list} from {}", quoted(&table.to_owned())), ()).await?;
+    let rows: Vec<mysql_async::Row> =
+        conn.exec(format!("select {list} from {}", quoted(&table.to_owned())), ()).await?;
     let mut counted = BTreeMap::new();
     for row in rows {
         let values: Vec<Option<Value>> = row.unwrap_raw();
