@@ -23,6 +23,8 @@ use crate::schema::Table;
 use crate::source::rows::Change;
 use crate::target::net::Net;
 use crate::target::write;
+use crate::verify::Difference;
+use crate::verify::dirty::DirtyKeys;
 
 /// Transactions of the source in one of the target at most: bounds what a retry repeats.
 const MOST_TOGETHER: usize = 256;
@@ -42,6 +44,8 @@ pub(crate) enum Work {
     Part {
         task: Task<Changes>,
         end: Option<Position>,
+        /// How many changes of this transaction came before.
+        before: u64,
     },
     /// Nothing more of this lane up to here: keeps an idle lane's checkpoint young.
     Idle(Position),
@@ -69,6 +73,8 @@ pub(crate) struct ChunkRows {
     pub(crate) table: u32,
     pub(crate) chunk: Chunk,
     pub(crate) rows: Vec<Row>,
+    /// Rows that are to be made like the source's, whether they stand there or not; then this is no chunk.
+    pub(crate) repair: Option<Vec<Difference>>,
     /// Told when it is on the target.
     pub(crate) written: mpsc::UnboundedSender<Chunk>,
 }
@@ -77,6 +83,9 @@ pub(crate) struct ChunkRows {
 pub(crate) struct Shared {
     pub(crate) tables: Vec<Table>,
     pub(crate) statement_bytes: usize,
+    /// A transaction of more is committed in several.
+    pub(crate) split_bytes: Option<usize>,
+    pub(crate) dirty: Arc<DirtyKeys>,
     pub(crate) frontier: Arc<Frontier>,
     /// The last number applied in each lane.
     pub(crate) done: Vec<watch::Sender<u64>>,
@@ -106,7 +115,7 @@ impl Lane {
             let Some(work) = next else { return Ok(()) };
             match work {
                 Work::Transaction(task) => held = self.together(task).await?,
-                Work::Part { task, end } => self.parts(task, end).await?,
+                Work::Part { task, end, before } => self.parts(task, end, before).await?,
                 Work::Chunk(task) => self.chunk(task).await?,
                 Work::Idle(position) => {
                     self.right.advance(&mut self.conn, &position).await?;
@@ -198,10 +207,13 @@ impl Lane {
 
     /// A transaction in parts. It cannot be tried again, as its parts are gone: an accident ends the mover, and the
     /// next one reads the transaction again from the log.
-    async fn parts(&mut self, first: Task<Changes>, end: Option<Position>) -> Result<()> {
+    ///
+    /// Where the target takes no transaction as large, it is committed in several, and the checkpoint says how many of
+    /// its changes are done.
+    async fn parts(&mut self, first: Task<Changes>, end: Option<Position>, before: u64) -> Result<()> {
         self.right.hold(&mut self.conn).await?;
         let (mut task, mut end) = (first, end);
-        let mut changes = 0;
+        let (mut changes, mut bytes) = (0, 0);
         loop {
             self.wait(&task.after).await?;
             let mut net = Net::default();
@@ -210,6 +222,7 @@ impl Lane {
                 changes += all.len();
                 all.into_iter().for_each(|change| net.add(table, shape, change));
             }
+            bytes += task.bytes;
             self.write(&net).await?;
             drop(net);
             task.room = None;
@@ -219,8 +232,14 @@ impl Lane {
                 self.finish(task.number, task.ticket.as_slice(), changes);
                 return Ok(());
             }
+            if self.shared.split_bytes.is_some_and(|split| bytes >= split) {
+                self.right.partly(&mut self.conn, before + changes as u64).await?;
+                self.commit().await?;
+                bytes = 0;
+                self.right.hold(&mut self.conn).await?;
+            }
             match self.work.recv().await {
-                Some(Work::Part { task: next, end: next_end }) => (task, end) = (next, next_end),
+                Some(Work::Part { task: next, end: next_end, .. }) => (task, end) = (next, next_end),
                 _ => return Err(MoveError::Ended),
             }
         }
@@ -236,12 +255,17 @@ impl Lane {
                 outcome => break outcome.map_err(|error| error.at(&task.end))?,
             }
         }
+        let is_repair = task.load.repair.is_some();
         let (rows, bytes) = (task.load.chunk.rows, task.load.chunk.bytes);
         self.shared.done[self.index].send_replace(task.number);
         self.shared.frontier.finish(task.ticket.as_slice());
         self.shared.frontier.note(|progress| {
-            progress.copied_rows += rows;
-            progress.copied_bytes += bytes;
+            if is_repair {
+                progress.repaired_rows += rows;
+            } else {
+                progress.copied_rows += rows;
+                progress.copied_bytes += bytes;
+            }
         });
         // The copier may be gone: then the move is ending.
         let _ = task.load.written.send(task.load.chunk);
@@ -252,6 +276,15 @@ impl Lane {
         let shared = Arc::clone(&self.shared);
         let table = &shared.tables[load.table as usize];
         self.right.hold(&mut self.conn).await?;
+        if let Some(differences) = &load.repair {
+            let keys: Vec<Row> = differences.iter().map(|difference| difference.at.1.clone()).collect();
+            write::delete(&mut self.conn, table, keys.iter()).await?;
+            write::insert(&mut self.conn, table, load.rows.iter(), shared.statement_bytes).await?;
+            for difference in differences {
+                self.right.defect(&mut self.conn, difference).await?;
+            }
+            return self.commit().await;
+        }
         if !load.rows.is_empty() {
             let standing = standing(&mut self.conn, table, load).await?;
             write::delete(&mut self.conn, table, standing.iter()).await?;
@@ -298,10 +331,11 @@ async fn standing(conn: &mut Conn, table: &Table, load: &ChunkRows) -> Result<Ve
     Ok(keys.filter(|key| found.contains(key)).collect())
 }
 
-/// The server chose this transaction as a victim, or it waited too long: rolled back, it may be tried again. 8005 and
-/// 9007 are TiDB's write conflicts.
+/// The server chose this transaction as a victim, or it waited too long: rolled back, it may be tried again. Of TiDB:
+/// 8005 and 9007 are write conflicts, 8002 and 8022 failed commits that may be tried again, 8027 and 8028 say that a
+/// schema was out of date.
 fn is_conflict(error: &MoveError) -> bool {
-    const CONFLICTS: [u16; 4] = [1205, 1213, 8005, 9007];
+    const CONFLICTS: [u16; 8] = [1205, 1213, 8002, 8005, 8022, 8027, 8028, 9007];
     let MoveError::Server { source: mysql_async::Error::Server(error), .. } = error else { return false };
     CONFLICTS.contains(&error.code)
 }

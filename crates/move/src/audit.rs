@@ -4,7 +4,7 @@
 //! Owns its own connections and statements. Never uses what [`crate::verify`] uses.
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{BinaryProtocol, Conn, Opts, QueryResult, Row};
+use mysql_async::{BinaryProtocol, Conn, Opts, QueryResult, Row, Value};
 
 use crate::config::TableName;
 use crate::error::{MoveError, Side};
@@ -26,10 +26,10 @@ pub struct Audited {
 pub async fn audit(source: &str, target: &str, tables: &[TableName]) -> Result<Vec<Audited>, MoveError> {
     let mut source = open(Side::Source, source).await?;
     let mut target = open(Side::Target, target).await?;
+    let tidb = agree(&mut source, &mut target).await?;
     let mut audited = Vec::with_capacity(tables.len());
     for table in tables {
-        let select = statement(&mut source, table).await?;
-        audited.push(compare(&mut source, &mut target, table, &select).await?);
+        audited.push(compare(&mut source, &mut target, table, tidb).await?);
     }
     Ok(audited)
 }
@@ -37,48 +37,100 @@ pub async fn audit(source: &str, target: &str, tables: &[TableName]) -> Result<V
 async fn open(side: Side, url: &str) -> Result<Conn, MoveError> {
     let opts = Opts::from_url(url).map_err(|source| MoveError::Address { side, source })?;
     let mut conn = Conn::new(opts).await.map_err(MoveError::server(side, "connect"))?;
-    conn.query_drop("SET time_zone = '+00:00', character_set_results = NULL")
-        .await
-        .map_err(MoveError::server(side, "set up a session"))?;
+    conn.query_drop("SET time_zone = '+00:00'").await.map_err(MoveError::server(side, "set up a session"))?;
     Ok(conn)
 }
 
-async fn statement(conn: &mut Conn, table: &TableName) -> Result<String, MoveError> {
-    let columns: Vec<(String, String)> = conn
-        .exec(
-            "select column_name, column_key from information_schema.columns
-             where table_schema = ? and table_name = ? order by ordinal_position",
-            (&table.schema, &table.name),
-        )
-        .await
-        .map_err(MoveError::server(Side::Source, "read a table's columns"))?;
-    let quoted = |name: &str| format!("`{}`", name.replace('`', "``"));
-    let all = columns.iter().map(|(name, _)| quoted(name)).collect::<Vec<_>>().join(", ");
-    let key: Vec<_> = columns.iter().filter(|(_, key)| key == "PRI").map(|(name, _)| quoted(name)).collect();
-    Ok(format!("SELECT {all} FROM {}.{} ORDER BY {}", quoted(&table.schema), quoted(&table.name), key.join(", ")))
+/// Sets how both send text: as it is stored where both store it alike; as UTF-8 where one is TiDB, which stores
+/// latin1 so. Says whether one is.
+async fn agree(source: &mut Conn, target: &mut Conn) -> Result<bool, MoveError> {
+    let failed = || MoveError::server(Side::Target, "read its version");
+    let version: Option<String> = target.query_first("SELECT VERSION()").await.map_err(failed())?;
+    let tidb = version.is_some_and(|version| version.contains("TiDB"));
+    let set = if tidb { "SET NAMES utf8mb4" } else { "SET character_set_results = NULL" };
+    source.query_drop(set).await.map_err(MoveError::server(Side::Source, "set up a session"))?;
+    target.query_drop(set).await.map_err(MoveError::server(Side::Target, "set up a session"))?;
+    Ok(tidb)
 }
 
-async fn compare(source: &mut Conn, target: &mut Conn, table: &TableName, select: &str) -> Result<Audited, MoveError> {
+type Described = (String, String, Option<String>);
+
+async fn columns(conn: &mut Conn, side: Side, table: &TableName) -> Result<Vec<Described>, MoveError> {
+    conn.exec(
+        "select column_name, column_key, collation_name from information_schema.columns
+         where table_schema = ? and table_name = ? order by ordinal_position",
+        (&table.schema, &table.name),
+    )
+    .await
+    .map_err(MoveError::server(side, "read a table's columns"))
+}
+
+/// All columns, in the order of the primary key. Where the sides would order text differently, by its bytes.
+fn statement(table: &TableName, ours: &[Described], theirs: &[Described]) -> String {
+    let quoted = |name: &str| format!("`{}`", name.replace('`', "``"));
+    let all = ours.iter().map(|(name, ..)| quoted(name)).collect::<Vec<_>>().join(", ");
+    let order = |(name, key, collation): &Described| {
+        let other = theirs.iter().find(|(other, ..)| other == name).and_then(|(.., collation)| collation.as_deref());
+        let alike = collation.as_deref() == other;
+        let by = if alike { quoted(name) } else { format!("CAST(CONVERT({} USING utf8mb4) AS BINARY)", quoted(name)) };
+        (key == "PRI").then_some(by)
+    };
+    let key = ours.iter().filter_map(order).collect::<Vec<_>>().join(", ");
+    format!("SELECT {all} FROM {}.{} ORDER BY {key}", quoted(&table.schema), quoted(&table.name))
+}
+
+async fn compare(source: &mut Conn, target: &mut Conn, table: &TableName, tidb: bool) -> Result<Audited, MoveError> {
+    let described = (columns(source, Side::Source, table).await?, columns(target, Side::Target, table).await?);
+    let select = statement(table, &described.0, &described.1);
     let mut ours: QueryResult<'_, '_, BinaryProtocol> =
-        source.exec_iter(select, ()).await.map_err(MoveError::server(Side::Source, "read a table"))?;
+        source.exec_iter(select.as_str(), ()).await.map_err(MoveError::server(Side::Source, "read a table"))?;
     let mut theirs: QueryResult<'_, '_, BinaryProtocol> =
-        target.exec_iter(select, ()).await.map_err(MoveError::server(Side::Target, "read a table"))?;
+        target.exec_iter(select.as_str(), ()).await.map_err(MoveError::server(Side::Target, "read a table"))?;
     let mut audited = Audited { table: table.clone(), rows: 0, difference: None };
     loop {
-        let one = shown(ours.next().await.map_err(MoveError::server(Side::Source, "read a table"))?);
-        let other = shown(theirs.next().await.map_err(MoveError::server(Side::Target, "read a table"))?);
+        let one = ours.next().await.map_err(MoveError::server(Side::Source, "read a table"))?.map(Row::unwrap_raw);
+        let other = theirs.next().await.map_err(MoveError::server(Side::Target, "read a table"))?.map(Row::unwrap_raw);
         if one.is_none() && other.is_none() {
             return Ok(audited);
         }
         audited.rows += u64::from(one.is_some());
-        if one != other && audited.difference.is_none() {
-            let side = |row: Option<String>| row.unwrap_or_else(|| "no row".to_owned());
-            audited.difference = Some(format!("{} / {}", side(one), side(other)));
+        let same = match (&one, &other) {
+            (Some(one), Some(other)) => {
+                one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other, tidb))
+            }
+            _ => false,
+        };
+        if !same && audited.difference.is_none() {
+            audited.difference = Some(format!("{} / {}", shown(one.as_deref()), shown(other.as_deref())));
         }
     }
 }
 
-/// Tells every two values apart, also 0.0 from -0.0 and NULL from ''.
-fn shown(row: Option<Row>) -> Option<String> {
-    row.map(|row| format!("{:?}", row.unwrap_raw()))
+/// Tells every two values apart, also 0.0 from -0.0 where the target has both, and NULL from ''.
+fn is_same(one: &Option<Value>, other: &Option<Value>, tidb: bool) -> bool {
+    match (one, other) {
+        (Some(Value::Float(one)), Some(Value::Float(other))) => {
+            one.to_bits() == other.to_bits() || (tidb && one == other)
+        }
+        (Some(Value::Double(one)), Some(Value::Double(other))) => {
+            one.to_bits() == other.to_bits() || (tidb && one == other)
+        }
+        // An unsigned number that fits arrives as either.
+        (Some(Value::Int(one)), Some(Value::UInt(other))) | (Some(Value::UInt(other)), Some(Value::Int(one))) => {
+            u64::try_from(*one).is_ok_and(|one| one == *other)
+        }
+        _ => one == other,
+    }
+}
+
+fn shown(row: Option<&[Option<Value>]>) -> String {
+    const LONGEST: usize = 200;
+    match row {
+        None => "no row".to_owned(),
+        Some(values) => {
+            let value = |value: &Option<Value>| value.as_ref().map_or("-".to_owned(), |value| value.as_sql(true));
+            let all = values.iter().map(value).collect::<Vec<_>>().join(", ");
+            all.chars().take(LONGEST).collect()
+        }
+    }
 }

@@ -40,18 +40,21 @@ pub struct Config {
     pub tables: Vec<TableName>,
     /// The mover's identity in the source's list of replicas: unlike every other server's.
     pub server_id: u32,
+    /// Which direction this is: grows with every switch. A feed of an older epoch cannot commit (I9).
+    pub epoch: u64,
     pub limits: Limits,
 }
 
 impl std::fmt::Debug for Config {
     /// Without the addresses, which hold passwords.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name, tables, server_id, limits, .. } = self;
+        let Self { name, tables, server_id, epoch, limits, .. } = self;
         formatter
             .debug_struct("Config")
             .field("name", name)
             .field("tables", tables)
             .field("server_id", server_id)
+            .field("epoch", epoch)
             .field("limits", limits)
             .finish_non_exhaustive()
     }
@@ -68,10 +71,15 @@ pub struct Limits {
     pub chunk_bytes: usize,
     /// Rows in a chunk at most, however small they are: bounds how long its SELECT runs.
     pub chunk_rows: usize,
+    /// Chunks that may be read before the copy stands still until [`crate::Mover::allow_chunks`] lets it go on.
+    pub chunks: u64,
     /// Bytes of decoded changes that wait to be applied, over all lanes.
     pub queue_bytes: usize,
     /// A transaction of more is applied in parts of this size, inside one transaction of the target.
     pub part_bytes: usize,
+    /// A transaction of more bytes is committed in several on the target, each with its checkpoint. `None`: as many as
+    /// the target takes, which is all of them except on TiDB.
+    pub split_bytes: Option<usize>,
     /// Bytes of a statement; below the target's `max_allowed_packet`.
     pub statement_bytes: usize,
     /// Copying pauses while more threads than this run on the source.
@@ -87,8 +95,10 @@ impl Default for Limits {
             copiers: 4,
             chunk_bytes: 2 << 20,
             chunk_rows: 20_000,
+            chunks: u64::MAX,
             queue_bytes: 32 << 20,
             part_bytes: 2 << 20,
+            split_bytes: None,
             statement_bytes: 1 << 20,
             threads_running: 64,
             replica_lag_s: 30,

@@ -7,24 +7,25 @@
 //!
 //! Owns which ranges are still to be read. Never writes rows.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::checkpoint::Chunk;
 use crate::config::Config;
 use crate::error::{MoveError, Result, Side};
-use crate::keys::select;
+use crate::keys::{among, select};
 use crate::progress::{Frontier, Phase};
 use crate::row::{Row, taken};
 use crate::schema::Table;
 use crate::source::heartbeat::{self, Mark};
-use crate::throttle::Throttle;
+use crate::throttle::{Pace, Throttle};
+use crate::verify::Difference;
 
 /// Distance of chunk numbers, so that a gap can be filled by several.
 const STEP: u64 = 1 << 32;
@@ -39,6 +40,8 @@ pub(crate) struct Read {
     /// The number of the chunk before it: numbers between the two are free.
     pub(crate) after: u64,
     pub(crate) rows: Vec<Row>,
+    /// Rows to be made like the source's: then this is no chunk.
+    pub(crate) repair: Option<Vec<Difference>>,
     pub(crate) room: Option<OwnedSemaphorePermit>,
     pub(crate) written: mpsc::UnboundedSender<Chunk>,
 }
@@ -64,6 +67,14 @@ pub(crate) struct Spoiled {
     pub(crate) table: u32,
     pub(crate) chunk: Chunk,
     pub(crate) after: u64,
+    pub(crate) repair: bool,
+}
+
+/// Rows to be repaired, and whom to tell how many were.
+#[derive(Debug)]
+pub(crate) struct Repair {
+    pub(crate) differences: Vec<Difference>,
+    pub(crate) repaired: oneshot::Sender<u64>,
 }
 
 /// A range to be read: above `lower`, up to `upper`. Its chunks take numbers between the two.
@@ -99,26 +110,44 @@ pub(crate) struct Copier {
     pub(crate) tables: Vec<Table>,
     pub(crate) conn: Conn,
     pub(crate) throttle: Throttle,
+    pub(crate) pace: Arc<Pace>,
     pub(crate) frontier: Arc<Frontier>,
     pub(crate) tokens: Arc<AtomicU64>,
     pub(crate) tell: mpsc::UnboundedSender<FromCopier>,
     pub(crate) spoiled: mpsc::UnboundedReceiver<Spoiled>,
     pub(crate) copied: watch::Sender<bool>,
+    /// Once all is copied.
+    pub(crate) repairs: mpsc::UnboundedReceiver<Repair>,
 }
 
 impl Copier {
-    /// Copies all that is not among `done`, which is in the order of tables and numbers.
-    pub(crate) async fn run(mut self, done: Vec<Chunk>) -> Result<()> {
+    /// Copies all that is not among `done`, which is in the order of tables and numbers; then repairs what it is asked
+    /// to. Where there is nothing to copy, `done` is `None`.
+    pub(crate) async fn run(mut self, done: Option<Vec<Chunk>>) -> Result<()> {
         let mut ranges = VecDeque::new();
-        for (number, table) in (0..).zip(&self.tables) {
-            let of_table: Vec<&Chunk> = done.iter().filter(|chunk| chunk.table == table.name).collect();
-            ranges.extend(missing(number, &of_table));
+        if let Some(done) = done {
+            for (number, table) in (0..).zip(&self.tables) {
+                let of_table: Vec<&Chunk> = done.iter().filter(|chunk| chunk.table == table.name).collect();
+                ranges.extend(missing(number, &of_table));
+            }
         }
+        self.copy(ranges).await?;
+        self.frontier.note(|progress| progress.phase = Phase::Following);
+        self.copied.send_replace(true);
+        while let Some(repair) = self.repairs.recv().await {
+            let repaired = self.repair(repair.differences).await?;
+            // Who asked may have gone.
+            let _ = repair.repaired.send(repaired);
+        }
+        Ok(())
+    }
+
+    async fn copy(&mut self, mut ranges: VecDeque<Range>) -> Result<()> {
         let copiers = self.config.limits.copiers as usize;
         // One round is written while the next is read.
         let room = Arc::new(Semaphore::new(2 * copiers));
         let (written, mut finished) = mpsc::unbounded_channel();
-        let mut outstanding = 0_usize;
+        let (mut outstanding, mut chunks_read) = (0_usize, 0);
         let mut row_bytes: Vec<u64> = self.tables.iter().map(|table| table.average_row_bytes).collect();
         loop {
             while let Ok(chunk) = finished.try_recv() {
@@ -153,22 +182,68 @@ impl Copier {
             while chunks.len() < copiers
                 && let Some(range) = ranges.pop_front()
             {
+                self.pace.pass(chunks_read).await;
+                chunks_read += 1;
                 let permit = Arc::clone(&room).acquire_owned().await.map_err(|_| MoveError::Ended)?;
                 let (read, rest) = self.read(&range, &mut row_bytes[range.table as usize]).await?;
                 // A table is read to its end before the next one begins; what is missing in its midst comes first.
                 rest.into_iter().for_each(|rest| ranges.push_front(rest));
                 let (chunk, rows) = read;
-                let written = written.clone();
-                chunks.push(Read { table: range.table, chunk, after: range.after, rows, room: Some(permit), written });
+                let (written, room) = (written.clone(), Some(permit));
+                chunks.push(Read { table: range.table, chunk, after: range.after, rows, repair: None, room, written });
             }
             outstanding += chunks.len();
             let high = self.token();
             self.tell.send(FromCopier::Read(Round { low, high, chunks })).map_err(|_| MoveError::Ended)?;
             self.mark(high).await?;
         }
-        self.frontier.note(|progress| progress.phase = Phase::Following);
-        self.copied.send_replace(true);
         Ok(())
+    }
+
+    /// Reads rows that differ between two watermarks, as chunks are read, and has them written whatever stands there.
+    /// Gives how many were; those that changed meanwhile are left to the log.
+    async fn repair(&mut self, differences: Vec<Difference>) -> Result<u64> {
+        let mut by_table: BTreeMap<u32, Vec<Difference>> = BTreeMap::new();
+        for difference in differences {
+            by_table.entry(difference.at.0).or_default().push(difference);
+        }
+        let (written, mut finished) = mpsc::unbounded_channel();
+        let low = self.token();
+        self.tell.send(FromCopier::Opening { low }).map_err(|_| MoveError::Ended)?;
+        self.mark(low).await?;
+        let mut chunks = Vec::with_capacity(by_table.len());
+        for (number, differences) in by_table {
+            let table = &self.tables[number as usize];
+            let mut rows = Vec::with_capacity(differences.len());
+            let keys: Vec<Row> = differences.iter().map(|difference| difference.at.1.clone()).collect();
+            let mut left = keys.iter();
+            while left.len() > 0 {
+                let mut sql = format!("SELECT {} FROM {}", table.select_list(), table.name.quoted()).into_bytes();
+                among(&mut sql, table, &mut left);
+                let some: Vec<mysql_async::Row> =
+                    self.conn.query(sql).await.map_err(MoveError::server(Side::Source, "read rows to repair"))?;
+                rows.extend(some.into_iter().map(taken));
+            }
+            // A coarse collation may find more than was asked for.
+            rows.retain(|row: &Row| keys.contains(&row.pick(table.key())));
+            let chunk = Chunk { table: table.name.clone(), number: 0, lower: None, upper: None, rows: 0, bytes: 0 };
+            let (repair, written) = (Some(differences), written.clone());
+            chunks.push(Read { table: number, chunk, after: 0, rows, repair, room: None, written });
+        }
+        let mut outstanding = chunks.len();
+        let high = self.token();
+        self.tell.send(FromCopier::Read(Round { low, high, chunks })).map_err(|_| MoveError::Ended)?;
+        self.mark(high).await?;
+        let mut repaired = 0;
+        while outstanding > 0 {
+            tokio::select! {
+                Some(chunk) = finished.recv() => repaired += chunk.rows,
+                // Too much changed meanwhile.
+                Some(spoiled) = self.spoiled.recv() => debug_assert!(spoiled.repair),
+            }
+            outstanding -= 1;
+        }
+        Ok(repaired)
     }
 
     fn token(&self) -> u64 {
@@ -228,7 +303,7 @@ impl Copier {
 
 /// The range of a chunk, whose parts take numbers up to its own.
 fn again(spoiled: Spoiled) -> Range {
-    let Spoiled { table, chunk, after } = spoiled;
+    let Spoiled { table, chunk, after, .. } = spoiled;
     Range { table, lower: chunk.lower, upper: chunk.upper, after, before: Some(chunk.number + 1) }
 }
 

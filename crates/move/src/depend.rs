@@ -69,7 +69,8 @@ impl Touched {
         tables.into_iter().for_each(|table| self.add_whole(table));
     }
 
-    fn add_whole(&mut self, number: u32) {
+    /// Counts a whole table as touched.
+    pub(crate) fn add_whole(&mut self, number: u32) {
         self.values.retain(|(table, _)| *table != number);
         if !self.whole.contains(&number) {
             self.whole.push(number);
@@ -165,7 +166,7 @@ fn raise(after: &mut [u64], by: Option<&Vec<u64>>) {
 mod tests {
     use super::*;
     use crate::config::TableName;
-    use crate::schema::{Column, Kind};
+    use crate::schema::{Column, Dialect, Encoding, Kind};
     use proptest::prelude::*;
 
     fn table(equality: Equality) -> Table {
@@ -175,6 +176,7 @@ mod tests {
             declared: "varchar(9)".to_owned(),
             charset: None,
             collation: None,
+            encoding: Encoding::Same,
             generated: false,
         };
         let key = |name: &str, place, equality| UniqueKey {
@@ -191,6 +193,7 @@ mod tests {
             average_row_bytes: 0,
             engine: None,
             form: "BASE TABLE".to_owned(),
+            dialect: Dialect::MySql,
         }
     }
 

@@ -49,6 +49,8 @@ pub enum MoveError {
     Refused(Vec<Refusal>),
     #[error("another mover has taken over: lane {lane} is no longer of generation {generation}")]
     Fenced { lane: u32, generation: u64 },
+    #[error("the move is of epoch {ours}, and the target belongs to epoch {found}")]
+    Retired { ours: u64, found: u64 },
     /// A connection was lost or a statement failed for a passing reason: starting again goes on from the checkpoint.
     #[error("the {side} server cannot be used ({doing})")]
     Server { side: Side, doing: &'static str, source: mysql_async::Error },

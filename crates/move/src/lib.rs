@@ -26,6 +26,7 @@ mod mover;
 mod position;
 mod preflight;
 mod progress;
+mod ready;
 mod row;
 mod schema;
 mod sequence;
@@ -37,8 +38,9 @@ mod verify;
 
 pub use config::{Config, Limits, TableName};
 pub use error::{Halt, MoveError, Side};
-pub use mover::Mover;
+pub use mover::{Mover, Reverse};
 pub use position::Position;
 pub use preflight::{Preflight, Refusal, preflight};
 pub use progress::{Phase, Progress};
+pub use verify::dirty::Dirty;
 pub use verify::{Difference, Verified};

@@ -1,49 +1,86 @@
-//! A move that runs: its tasks, and what others may ask of it.
+//! A move that runs, and what others may ask of it.
 //!
-//! Owns starting the parts in the right order and ending them together: the first error ends all. Dropping a
-//! [`Mover`] is as good as killing its process: what is committed stands, and the next [`Mover::start`] goes on from
-//! it.
+//! Owns the answers, and ending all parts together: the first error ends all. Dropping a [`Mover`] is as good as
+//! killing its process: what is committed stands, and the next [`Mover::start`] goes on from it.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
 use mysql_async::Conn;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::apply::{Lane, Shared};
-use crate::checkpoint::{self, Found, Right};
+use crate::apply::Shared;
+use crate::checkpoint;
 use crate::config::Config;
-use crate::copy::{Copier, now_us};
+use crate::copy::Repair;
 use crate::error::{MoveError, Result, Side};
 use crate::position::Position;
-use crate::progress::{Frontier, Phase, Progress};
+use crate::progress::{Phase, Progress};
+use crate::ready::Ready;
 use crate::schema::Table;
-use crate::sequence::Sequencer;
 use crate::session;
-use crate::source::heartbeat::{self, Mark};
-use crate::source::log::Log;
-use crate::throttle::Throttle;
-use crate::verify::{self, Verified};
+use crate::throttle::Pace;
+use crate::verify::dirty::Dirty;
+use crate::verify::{Difference, Verified, Verifier};
 
-/// How often the source gets a heartbeat: bounds how far an idle lane's checkpoint lies back, and how fresh the lag is.
-const BEAT: Duration = Duration::from_millis(500);
+/// Dirty keys looked at together when somebody waits for it.
+const AT_ONCE: usize = 1000;
 
 /// A running move.
 pub struct Mover {
-    config: Config,
-    tables: Vec<Table>,
-    frontier: Arc<Frontier>,
-    copied: watch::Receiver<bool>,
-    tasks: JoinSet<Result<()>>,
+    pub(crate) config: Config,
+    pub(crate) tables: Arc<Vec<(Table, Table)>>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) copied: watch::Receiver<bool>,
+    pub(crate) pace: Arc<Pace>,
+    pub(crate) tasks: JoinSet<Result<()>>,
     /// For the caller's questions.
-    source: Conn,
+    pub(crate) source: Conn,
+    pub(crate) verifier: Verifier,
+    pub(crate) repair: mpsc::UnboundedSender<Repair>,
 }
 
 impl std::fmt::Debug for Mover {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Mover").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// The feed of the other direction, ready to be armed: the same machine with source and target exchanged. Everything
+/// slow is done; [`Reverse::arm`] needs a few round trips.
+pub struct Reverse(Ready);
+
+impl std::fmt::Debug for Reverse {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Reverse").finish_non_exhaustive()
+    }
+}
+
+impl Reverse {
+    /// Connects and looks at both sides. `config` names as its source the server that will be written to, as its target
+    /// the one that was, and the epoch of the new direction.
+    ///
+    /// # Errors
+    /// [`MoveError::Refused`] when the preflight finds something: that the new platform writes no log, for one.
+    pub async fn prepare(config: Config) -> std::result::Result<Self, MoveError> {
+        Ok(Self(Ready::make(config, true).await?))
+    }
+
+    /// Where the log of the new direction ends now: c6's position, before anybody writes there (I5).
+    ///
+    /// # Errors
+    /// When the server cannot say.
+    pub async fn position(&mut self) -> std::result::Result<Position, MoveError> {
+        session::position(&mut self.0.source).await
+    }
+
+    /// Follows everything after `from`. Durable when this returns: a later [`Mover::start`] with the same configuration
+    /// goes on with it. Nothing is copied: both sides must be equal at `from`.
+    ///
+    /// # Errors
+    /// [`MoveError::Retired`] when its target belongs to a later epoch.
+    pub async fn arm(self, from: &Position) -> std::result::Result<Mover, MoveError> {
+        self.0.begin(from, true).await
     }
 }
 
@@ -54,114 +91,39 @@ impl Mover {
     /// [`MoveError::Refused`] when the preflight finds something; a halt when the source is no longer the server it
     /// was; and when a server cannot be used.
     pub async fn start(config: Config) -> std::result::Result<Self, MoveError> {
-        let mut source = session::open(Side::Source, &config.source).await?;
-        let mut target = session::open(Side::Target, &config.target).await?;
-        let (preflight, tables) = crate::preflight::look(&config, &mut source, &mut target).await?;
-        if !preflight.refusals.is_empty() {
-            return Err(MoveError::Refused(preflight.refusals));
-        }
-        heartbeat::install(&mut source, &config.name).await?;
-        let shape =
-            crate::schema::read(&mut source, Side::Source, &heartbeat::table()).await?.ok_or(MoveError::Ended)?;
-        let identity = session::identity(&mut source).await?;
+        let mut ready = Ready::make(config, false).await?;
         // Before the first chunk is read: whatever changes from here on is in the log.
-        let start = session::position(&mut source).await?;
-        checkpoint::install(&mut target, &config, &identity, &start).await?;
-        let found = checkpoint::take_over(&mut target, &config).await?;
-        if !session::is_same(&found.identity, &identity) {
-            return Err(MoveError::halt(
-                format!("the source was {} when the move began and is {identity}", found.identity),
-                "a file and an offset mean nothing after a promotion or restart: begin the move anew",
-            ));
-        }
-        Self::launch(config, tables, shape, found, source).await
+        let start = session::position(&mut ready.source).await?;
+        ready.begin(&start, false).await
     }
 
-    async fn launch(config: Config, tables: Vec<Table>, shape: Table, found: Found, source: Conn) -> Result<Self> {
-        let from = found.positions.iter().min().cloned().ok_or(MoveError::Ended)?;
-        let done = Progress {
-            copied_rows: found.chunks.iter().map(|chunk| chunk.rows).sum(),
-            copied_bytes: found.chunks.iter().map(|chunk| chunk.bytes).sum(),
-            total_rows: tables.iter().map(|table| table.estimated_rows).sum(),
-            ..Progress::default()
-        };
-        let frontier = Arc::new(Frontier::new(from.clone(), done));
-        let applying = found.lanes as usize;
-        let lanes = applying + config.limits.copiers as usize;
-        let shared = Arc::new(Shared {
-            tables: tables.clone(),
-            statement_bytes: config.limits.statement_bytes,
-            frontier: Arc::clone(&frontier),
-            done: (0..lanes).map(|_| watch::Sender::new(0)).collect(),
-        });
-        let mut tasks = JoinSet::new();
-        let mut senders = Vec::with_capacity(lanes);
-        for (index, lane) in (0..lanes).zip(0..) {
-            let (sender, work) = mpsc::unbounded_channel();
-            let conn = session::open(Side::Target, &config.target).await?;
-            let right = Right { name: config.name.clone(), lane, generation: found.generation };
-            tasks.spawn(Lane { index, conn, right, shared: Arc::clone(&shared), work }.run());
-            senders.push(sender);
-        }
-        let (tell, copier) = mpsc::unbounded_channel();
-        let (spoil, spoiled) = mpsc::unbounded_channel();
-        let log = Log::open(&config, tables.clone(), shape, from.clone()).await?;
-        let sequencer = Sequencer {
-            log,
-            shared,
-            lanes: senders,
-            applying,
-            checkpoints: found.positions.clone(),
-            room: Arc::new(Semaphore::new(config.limits.queue_bytes)),
-            queue_bytes: config.limits.queue_bytes,
-            part_bytes: config.limits.part_bytes,
-            from,
-            copier,
-            spoiled: spoil,
-        };
-        tasks.spawn(sequencer.run());
-        let copied = watch::Sender::new(false);
-        let is_copied = copied.subscribe();
-        let mut replicas = Vec::with_capacity(config.replicas.len());
-        for replica in &config.replicas {
-            replicas.push(session::open(Side::Source, replica).await?);
-        }
-        let throttle =
-            Throttle { conn: session::open(Side::Source, &config.source).await?, replicas, limits: config.limits };
-        let copier = Copier {
-            conn: session::open(Side::Source, &config.source).await?,
-            config: config.clone(),
-            tables: tables.clone(),
-            throttle,
-            frontier: Arc::clone(&frontier),
-            // Microseconds: no mover before this one used a token as high.
-            tokens: Arc::new(AtomicU64::new(now_us())),
-            tell,
-            spoiled,
-            copied,
-        };
-        tasks.spawn(copier.run(found.chunks));
-        tasks.spawn(beat(session::open(Side::Source, &config.source).await?, config.name.clone()));
-        Ok(Self { config, tables, frontier, copied: is_copied, tasks, source })
+    /// Gives the target of `config` to a later epoch: once this returns, no mover of an older one can commit there,
+    /// whether it still runs or not.
+    ///
+    /// # Errors
+    /// When the target cannot be written to.
+    pub async fn retire(config: &Config, epoch: u64) -> std::result::Result<(), MoveError> {
+        let mut target = session::open(Side::Target, &config.target).await?;
+        checkpoint::retire(&mut target, &config.name, epoch).await
     }
 
     /// How far the move is, now and whenever it changes.
     #[must_use]
     pub fn progress(&self) -> watch::Receiver<Progress> {
-        self.frontier.progress()
+        self.shared.frontier.progress()
     }
 
     /// How far the move is, with positions.
     #[must_use]
     pub fn look(&self) -> Progress {
-        self.frontier.look()
+        self.shared.frontier.look()
     }
 
     /// Everything of the log up to this position is on the target, as far as it concerns the moved tables. Changes as
     /// lanes commit: the cutover's c4 waits on it.
     #[must_use]
     pub fn applied(&self) -> watch::Receiver<Position> {
-        self.frontier.applied()
+        self.shared.frontier.applied()
     }
 
     /// Where the source's log ends now. For an end that stays, fence the source first.
@@ -187,12 +149,34 @@ impl Mover {
         }
     }
 
+    /// Lets the copy read so many chunks more than [`crate::Limits::chunks`] and earlier calls allowed.
+    pub fn allow_chunks(&self, more: u64) {
+        self.pace.allow(more);
+    }
+
+    /// Waits until the copy stands because it may read no more chunks (`true`), or everything is copied (`false`). It
+    /// stands between two watermarks, before a chunk is read.
+    ///
+    /// # Errors
+    /// What ended the move, if it ends before.
+    pub async fn wait_standing(&mut self) -> std::result::Result<bool, MoveError> {
+        let mut copied = self.copied.clone();
+        tokio::select! {
+            () = self.pace.stood() => Ok(true),
+            outcome = copied.wait_for(|copied| *copied) => match outcome {
+                Ok(_) => Ok(false),
+                Err(_) => Err(ended(&mut self.tasks).await),
+            },
+            error = ended(&mut self.tasks) => Err(error),
+        }
+    }
+
     /// Waits until everything up to `position` is applied.
     ///
     /// # Errors
     /// What ended the move, if it ends before.
     pub async fn wait_applied(&mut self, position: &Position) -> std::result::Result<(), MoveError> {
-        let mut applied = self.frontier.applied();
+        let mut applied = self.shared.frontier.applied();
         tokio::select! {
             outcome = applied.wait_for(|applied| applied >= position) => match outcome {
                 Ok(_) => Ok(()),
@@ -216,9 +200,69 @@ impl Mover {
         if self.look().phase == Phase::Copying {
             self.wait_copied().await?;
         }
-        let verifying = verify::verify(&self.config, &self.tables, self.frontier.applied());
+        let (config, tables, applied) = (&self.config, Arc::clone(&self.tables), self.shared.frontier.applied());
+        let verifying = async { Verifier::open(config, tables, applied).await?.all().await };
         tokio::select! {
             verified = verifying => verified,
+            error = ended(&mut self.tasks) => Err(error),
+        }
+    }
+
+    /// How much changed since both sides were last seen to be equal there.
+    #[must_use]
+    pub fn dirty(&self) -> Dirty {
+        self.shared.dirty.count()
+    }
+
+    /// Rows known to differ. They are looked at again until they do no more.
+    #[must_use]
+    pub fn differences(&self) -> Vec<Difference> {
+        self.shared.dirty.differences()
+    }
+
+    /// Looks at all keys that are dirty now, once, on connections of its own: the cutover's c5, after the fence and the
+    /// drain. What it found equal is no longer dirty; what is left, [`Mover::dirty`] says.
+    ///
+    /// # Errors
+    /// When a server cannot be read, or the move ends meanwhile.
+    pub async fn verify_dirty(&mut self) -> std::result::Result<Verified, MoveError> {
+        self.verifier.found = Verified::default();
+        let (dirty, verifier) = (Arc::clone(&self.shared.dirty), &mut self.verifier);
+        let looking = async {
+            // At most what there is now: keys may become dirty as fast as they are looked at.
+            let mut left = dirty.count().keys;
+            while left > 0 {
+                let batch = dirty.oldest(left.min(AT_ONCE));
+                if batch.is_empty() {
+                    break;
+                }
+                left -= batch.len();
+                verifier.look(&dirty, batch).await?;
+            }
+            Ok(std::mem::take(&mut verifier.found))
+        };
+        tokio::select! {
+            verified = looking => verified,
+            error = ended(&mut self.tasks) => Err(error),
+        }
+    }
+
+    /// Writes rows that differ anew, each logged as a defect on the target in the same transaction. They are read
+    /// between two watermarks as every row is: one that changes meanwhile is left to the log. Gives how many were
+    /// written.
+    ///
+    /// # Errors
+    /// What ended the move, if it ends before.
+    pub async fn repair(&mut self, differences: &[Difference]) -> std::result::Result<u64, MoveError> {
+        self.wait_copied().await?;
+        let (repaired, told) = oneshot::channel();
+        let repair = Repair { differences: differences.to_vec(), repaired };
+        self.repair.send(repair).map_err(|_| MoveError::Ended)?;
+        tokio::select! {
+            told = told => match told {
+                Ok(repaired) => Ok(repaired),
+                Err(_) => Err(ended(&mut self.tasks).await),
+            },
             error = ended(&mut self.tasks) => Err(error),
         }
     }
@@ -243,12 +287,4 @@ async fn ended(tasks: &mut JoinSet<Result<()>>) -> MoveError {
         }
     }
     consequence.unwrap_or(MoveError::Ended)
-}
-
-async fn beat(mut conn: Conn, name: String) -> Result<()> {
-    let mut every = tokio::time::interval(BEAT);
-    loop {
-        every.tick().await;
-        heartbeat::write(&mut conn, &name, Mark { token: 0, at_us: now_us() }).await?;
-    }
 }

@@ -41,6 +41,11 @@ pub struct Progress {
     pub throttled: Option<String>,
     pub read: Position,
     pub applied: Position,
+    /// The end of the last thing in the log that no mover wrote: what c6b of a cutover compares with the
+    /// end that it drained to. Read, not yet applied.
+    pub foreign: Position,
+    /// Rows repaired by this mover.
+    pub repaired_rows: u64,
 }
 
 /// Everything up to the frontier is applied.
@@ -84,6 +89,17 @@ impl Frontier {
     /// Everything up to here has been read, and what is not applied of it has begun.
     pub(crate) fn read(&self, position: Position) {
         self.change(|pending| pending.read = position);
+    }
+
+    /// Up to here the log may hold what is not ours.
+    pub(crate) fn foreign(&self, position: &Position) {
+        self.progress.send_if_modified(|progress| {
+            let changed = progress.foreign != *position;
+            if changed {
+                progress.foreign.clone_from(position);
+            }
+            changed
+        });
     }
 
     pub(crate) fn finish(&self, numbers: &[u64]) {

@@ -6,8 +6,7 @@
 //!
 //! Owns that form. Never talks to a server.
 
-use crate::schema::Column;
-use crate::schema::Kind;
+use crate::schema::{Column, Dialect, Encoding, Kind, Table};
 
 const NULL: u32 = u32::MAX;
 
@@ -121,8 +120,66 @@ pub(crate) fn write_value(into: &mut Vec<u8>, column: &Column, value: Option<&[u
             into.extend_from_slice(b"_utf8mb4");
             quote(into, bytes);
         }
+        _ if column.encoding == Encoding::Latin1AsUtf8 => quote(into, &utf8_of_latin1(bytes)),
         _ => quote(into, bytes),
     }
+}
+
+/// What the server's latin1 has between 0x80 and 0x9f: Windows' characters, and itself where Windows has none. Source:
+/// `to_uni` of `cs_to_uni` in MariaDB's `strings/ctype-latin1.c`.
+const LATIN1_HIGH: [u16; 32] = [
+    0x20ac, 0x81, 0x201a, 0x192, 0x201e, 0x2026, 0x2020, 0x2021, 0x2c6, 0x2030, 0x160, 0x2039, 0x152, 0x8d, 0x17d,
+    0x8f, 0x90, 0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014, 0x2dc, 0x2122, 0x161, 0x203a, 0x153, 0x9d,
+    0x17e, 0x178,
+];
+
+fn utf8_of_latin1(bytes: &[u8]) -> Vec<u8> {
+    let character = |byte: &u8| match byte {
+        0x80..=0x9f => char::from_u32(LATIN1_HIGH[usize::from(byte - 0x80)].into()).unwrap_or(char::from(*byte)),
+        byte => char::from(*byte),
+    };
+    bytes.iter().map(character).collect::<String>().into_bytes()
+}
+
+/// The way back; bytes that no latin1 text becomes stay as they are, and differ from all that do.
+fn latin1_of_utf8(bytes: &[u8]) -> Vec<u8> {
+    let Ok(text) = std::str::from_utf8(bytes) else { return bytes.to_vec() };
+    let byte = |character: char| {
+        let high = LATIN1_HIGH.iter().zip(0x80_u8..).find(|(high, _)| u32::from(**high) == u32::from(character));
+        match (high, u8::try_from(u32::from(character))) {
+            (Some((_, byte)), _) => Some(byte),
+            (None, Ok(byte)) if !(0x80..=0x9f).contains(&byte) => Some(byte),
+            _ => None,
+        }
+    };
+    text.chars().map(byte).collect::<Option<Vec<u8>>>().unwrap_or_else(|| bytes.to_vec())
+}
+
+/// Whether rows of this table, named as on the target, must go through [`comparable`] before both sides' are compared.
+pub(crate) fn differs_in_form(table: &Table) -> bool {
+    let differs = |column: &Column| {
+        matches!(column.kind, Kind::Float | Kind::Double) || column.encoding == Encoding::Latin1AsUtf8
+    };
+    table.dialect == Dialect::TiDb && table.columns().any(differs)
+}
+
+/// A row in the form in which both sides' are the same. TiDB prints floats in other words, and has no negative zero;
+/// its latin1 is UTF-8.
+pub(crate) fn comparable(table: &Table, row: &Row, of_target: bool) -> Row {
+    let mut made = Row::with_capacity(row.len());
+    for (column, value) in table.columns().zip(row.values()) {
+        let form = match (&column.kind, value) {
+            (Kind::Float | Kind::Double, Some(text)) => {
+                let number: Option<f64> = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+                // Adding zero makes the negative one positive.
+                number.map(|number| format!("{:e}", number + 0.0).into_bytes())
+            }
+            (_, Some(bytes)) if of_target && column.encoding == Encoding::Latin1AsUtf8 => Some(latin1_of_utf8(bytes)),
+            _ => None,
+        };
+        made.push(form.as_deref().or(value));
+    }
+    made
 }
 
 /// Writes a value as a key is compared with it: in the column's own character set, so that its collation and its index
@@ -131,9 +188,14 @@ pub(crate) fn write_key_value(into: &mut Vec<u8>, column: &Column, value: Option
     let Some(bytes) = value else { return into.extend_from_slice(b"NULL") };
     match (&column.kind, &column.charset) {
         (Kind::Char | Kind::VarChar | Kind::Text, Some(charset)) => {
-            into.push(b'_');
-            into.extend_from_slice(charset.as_bytes());
-            into.push(b' ');
+            match column.encoding {
+                Encoding::Same => into.extend_from_slice(format!("_{charset} ").as_bytes()),
+                Encoding::Introduced(word) => into.extend_from_slice(format!("{word} ").as_bytes()),
+                Encoding::Latin1AsUtf8 => {
+                    into.extend_from_slice(b"_utf8mb4 ");
+                    return hex(into, &utf8_of_latin1(bytes));
+                }
+            }
             hex(into, bytes);
         }
         (Kind::Binary { .. } | Kind::VarBinary | Kind::Blob, _) => hex(into, bytes),
@@ -187,6 +249,16 @@ mod tests {
             values.iter().for_each(|value| row.push(value.as_deref()));
             prop_assert_eq!(row.values().map(|value| value.map(<[u8]>::to_vec)).collect::<Vec<_>>(), values);
         }
+    }
+
+    #[test]
+    fn every_byte_of_latin1_comes_back_from_utf8() {
+        let all: Vec<u8> = (0..=255).collect();
+        assert_eq!(latin1_of_utf8(&utf8_of_latin1(&all)), all);
+        assert_eq!(utf8_of_latin1(&[0xe9, 0x80, 0x81]), "é€\u{81}".as_bytes());
+        // No latin1 text: not taken for one.
+        assert_eq!(latin1_of_utf8(&[0xe9]), [0xe9]);
+        assert_ne!(latin1_of_utf8("\u{80}".as_bytes()), [0x80]);
     }
 
     #[test]

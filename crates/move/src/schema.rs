@@ -38,6 +38,26 @@ pub(crate) enum Kind {
     Inet4,
 }
 
+/// Whose statements are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Dialect {
+    /// MariaDB and MySQL.
+    #[default]
+    MySql,
+    TiDb,
+}
+
+/// How the target wants text that is not stored there as on the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Encoding {
+    #[default]
+    Same,
+    /// The same bytes; as a literal, behind this introducer instead of the character set's name, or none.
+    Introduced(&'static str),
+    /// TiDB's latin1 is UTF-8 by another name.
+    Latin1AsUtf8,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Column {
     pub(crate) name: String,
@@ -46,6 +66,7 @@ pub(crate) struct Column {
     pub(crate) declared: String,
     pub(crate) charset: Option<String>,
     pub(crate) collation: Option<String>,
+    pub(crate) encoding: Encoding,
     /// Its value follows from others: neither read nor written.
     pub(crate) generated: bool,
 }
@@ -84,9 +105,27 @@ pub(crate) struct Table {
     pub(crate) engine: Option<String>,
     /// `BASE TABLE`, `VIEW`, `SEQUENCE`, `SYSTEM VERSIONED`.
     pub(crate) form: String,
+    /// Of the server whose statements name this table.
+    pub(crate) dialect: Dialect,
 }
 
 impl Table {
+    /// The source's table as statements for the target name it.
+    pub(crate) fn on_target(&self, dialect: Dialect) -> Self {
+        let mut table = Self { dialect, ..self.clone() };
+        if dialect == Dialect::TiDb {
+            for column in &mut table.all {
+                column.encoding = match column.charset.as_deref() {
+                    Some("latin1") => Encoding::Latin1AsUtf8,
+                    Some("gbk") => Encoding::Introduced(""),
+                    Some("utf8mb3") => Encoding::Introduced("_utf8"),
+                    _ => Encoding::Same,
+                };
+            }
+        }
+        table
+    }
+
     pub(crate) fn columns(&self) -> impl Iterator<Item = &Column> {
         self.moved.iter().map(|place| &self.all[*place])
     }
@@ -123,9 +162,14 @@ impl Table {
         self.key_columns().map(Self::expression).collect::<Vec<_>>().join(", ")
     }
 
-    fn expression(column: &Column) -> String {
+    pub(crate) fn expression(column: &Column) -> String {
         let name = named(&column.name);
+        // The log does not know of leading zeros.
+        let zeros = column.declared.contains("zerofill");
         match column.kind {
+            Kind::Int { .. } if zeros => format!("CAST({name} AS UNSIGNED)"),
+            Kind::Decimal { precision, scale } if zeros => format!("CAST({name} AS DECIMAL({precision},{scale}))"),
+            Kind::Double if zeros => format!("CAST({name} AS DOUBLE)"),
             // Text of a FLOAT shows six digits; as DOUBLE it shows all that it takes.
             Kind::Float => format!("CAST({name} AS DOUBLE)"),
             // The number, not the label: labels hide the empty error value, and are case-folded on insertion.
@@ -166,6 +210,7 @@ pub(crate) async fn read(conn: &mut Conn, side: Side, name: &TableName) -> Resul
         average_row_bytes: average_row_bytes.unwrap_or(0),
         engine,
         form,
+        dialect: Dialect::MySql,
     }))
 }
 
@@ -190,7 +235,8 @@ async fn columns(conn: &mut Conn, side: Side, name: &TableName) -> Result<Vec<Co
                 "change the column's type, or leave the table out",
             )
         })?;
-        Ok(Column { name: column, kind, declared, charset, collation, generated: generation.is_some() })
+        let generated = generation.is_some();
+        Ok(Column { name: column, kind, declared, charset, collation, encoding: Encoding::Same, generated })
     };
     described.into_iter().map(column).collect()
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::apply::{Changes, ChunkRows, Shared, Task, Work};
-use crate::copy::{FromCopier, Round, Spoiled};
+use crate::copy::{FromCopier, Read, Round, Spoiled};
 use crate::depend::{Dependencies, Place, Touched};
 use crate::error::{MoveError, Result};
 use crate::position::Position;
@@ -39,6 +39,9 @@ struct Open {
     /// Once parts of it are on their way: its lane, number and ticket.
     begun: Option<(Place, Option<u64>)>,
     parts: usize,
+    /// How many of its first changes are on the target already, and how many have been seen.
+    drop: u64,
+    seen: u64,
     /// Its lane has it already.
     skipped: bool,
     lane: Option<usize>,
@@ -60,6 +63,8 @@ pub(crate) struct Sequencer {
     pub(crate) applying: usize,
     /// Where each applying lane was when this mover took over.
     pub(crate) checkpoints: Vec<Position>,
+    /// How many changes of the transaction after that each has.
+    pub(crate) partial: Vec<u64>,
     pub(crate) room: Arc<Semaphore>,
     pub(crate) queue_bytes: usize,
     pub(crate) part_bytes: usize,
@@ -101,6 +106,7 @@ impl Sequencer {
                 Item::Mark(mark) => self.mark(&mut state, mark).await?,
                 Item::Commit(end) => self.commit(&mut state, end).await?,
                 Item::Passed(position) => {
+                    self.shared.frontier.foreign(self.log.foreign());
                     state.read = position.clone();
                     self.shared.frontier.read(position);
                 }
@@ -108,12 +114,13 @@ impl Sequencer {
         }
     }
 
-    async fn changes(&mut self, state: &mut State, table: u32, changes: Vec<Change>) -> Result<()> {
+    async fn changes(&mut self, state: &mut State, table: u32, mut changes: Vec<Change>) -> Result<()> {
         let shared = Arc::clone(&self.shared);
         let shape = &shared.tables[table as usize];
         if let Some(watch) = &mut state.watch {
             watch.add(table, &changes, shape.key());
         }
+        shared.dirty.touch(table, changes.iter().flat_map(Change::images).map(|row| row.pick(shape.key())));
         let open = &mut state.open;
         if open.lane.is_none()
             && let Some(row) = changes.first().and_then(|change| change.images().next())
@@ -122,10 +129,17 @@ impl Sequencer {
             open.lane = Some(lane);
             // A checkpoint is the end of a transaction or lies between two: past the beginning means past the end.
             open.skipped = self.checkpoints[lane] > state.read;
+            if !open.skipped {
+                open.drop = std::mem::take(&mut self.partial[lane]);
+            }
         }
         if open.skipped {
             return Ok(());
         }
+        let have = usize::try_from(open.drop).unwrap_or(usize::MAX).min(changes.len());
+        changes.drain(..have);
+        open.drop -= have as u64;
+        open.seen += have as u64;
         for change in &changes {
             open.bytes += change.bytes() + CHANGE_OVERHEAD;
             for row in change.images() {
@@ -166,6 +180,8 @@ impl Sequencer {
         }
         let after = state.dependencies.admit(place, &touched);
         let bytes = std::mem::take(&mut state.open.bytes);
+        let before = state.open.seen;
+        state.open.seen += state.open.changes.iter().map(|(_, changes)| changes.len() as u64).sum::<u64>();
         let task = Task {
             number: place.number,
             after,
@@ -175,7 +191,7 @@ impl Sequencer {
             load: std::mem::take(&mut state.open.changes),
             room: self.room(bytes).await?,
         };
-        self.send(lane, Work::Part { task, end })
+        self.send(lane, Work::Part { task, end, before })
     }
 
     async fn commit(&mut self, state: &mut State, end: Position) -> Result<()> {
@@ -204,6 +220,7 @@ impl Sequencer {
             state.dependencies.forget(&done);
         }
         state.read = end.clone();
+        self.shared.frontier.foreign(self.log.foreign());
         self.shared.frontier.read(end);
         Ok(())
     }
@@ -233,7 +250,8 @@ impl Sequencer {
         let Some(watch) = watch else {
             // The copier may be gone: then the move is ending.
             for read in round.chunks {
-                let _ = self.spoiled.send(Spoiled { table: read.table, chunk: read.chunk, after: read.after });
+                let repair = read.repair.is_some();
+                let _ = self.spoiled.send(Spoiled { table: read.table, chunk: read.chunk, after: read.after, repair });
             }
             return Ok(());
         };
@@ -245,13 +263,23 @@ impl Sequencer {
             if !touched.is_empty() {
                 read.rows.retain(|row| !touched.contains(&row.pick(table.key())));
             }
+            if let Some(repair) = &mut read.repair {
+                repair.retain(|difference| !touched.contains(&difference.at.1));
+                read.chunk.rows = repair.len() as u64;
+                shared.dirty.touch(read.table, repair.iter().map(|difference| difference.at.1.clone()));
+            }
             let mut keys = Touched::default();
             read.rows.iter().for_each(|row| keys.add(read.table, table, row));
+            if read.repair.is_some() {
+                // What stands on the target is not known: its unique values may be anybody's.
+                keys.add_whole(read.table);
+            }
             let lane = self.applying + state.next_copier % (self.lanes.len() - self.applying);
             state.next_copier += 1;
             let place = next_place(&mut state.numbers, lane);
             let after = state.dependencies.admit(place, &keys);
-            let load = ChunkRows { table: read.table, chunk: read.chunk, rows: read.rows, written: read.written };
+            let Read { chunk, rows, repair, written, .. } = read;
+            let load = ChunkRows { table: read.table, chunk, rows, repair, written };
             let task = Task {
                 number: place.number,
                 after,

@@ -9,6 +9,7 @@ use mysql_async::{Conn, Opts, OptsBuilder};
 
 use crate::error::{MoveError, Result, Side};
 use crate::position::Position;
+use crate::schema::Dialect;
 
 /// Longer than any row: a packet holds at most a GiB.
 const MAX_PACKET: usize = 1 << 30;
@@ -27,6 +28,16 @@ const TARGET_SETUP: [&str; 2] = [
     "SET SESSION foreign_key_checks = 0, unique_checks = 1, innodb_lock_wait_timeout = 20",
 ];
 
+/// What else a session on TiDB is set to: optimistic transactions would fail at their COMMIT.
+const TIDB_SETUP: &str = "SET SESSION tidb_txn_mode = 'pessimistic'";
+
+/// Which server answers.
+pub(crate) async fn dialect(conn: &mut Conn, side: Side) -> Result<Dialect> {
+    let version: Option<String> =
+        conn.query_first("SELECT VERSION()").await.map_err(MoveError::server(side, "read its version"))?;
+    Ok(if version.is_some_and(|version| version.contains("TiDB")) { Dialect::TiDb } else { Dialect::MySql })
+}
+
 /// A session on `side` at `url`.
 pub(crate) async fn open(side: Side, url: &str) -> Result<Conn> {
     let opts = Opts::from_url(url).map_err(|source| MoveError::Address { side, source })?;
@@ -42,7 +53,8 @@ pub(crate) async fn open(side: Side, url: &str) -> Result<Conn> {
     let mut conn = tokio::time::timeout(CONNECT_LIMIT, Conn::new(opts)).await.map_err(late)?.map_err(failed())?;
     conn.query_drop(SETUP).await.map_err(MoveError::server(side, "set up a session"))?;
     if side == Side::Target {
-        for setup in TARGET_SETUP {
+        let tidb = dialect(&mut conn, side).await? == Dialect::TiDb;
+        for setup in TARGET_SETUP.into_iter().chain(tidb.then_some(TIDB_SETUP)) {
             conn.query_drop(setup).await.map_err(MoveError::server(side, "set up a session"))?;
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
+use tokio::sync::watch;
 
 use crate::config::Limits;
 use crate::error::{MoveError, Result, Side};
@@ -15,6 +16,42 @@ use crate::progress::Frontier;
 
 /// How long copying pauses before the source is looked at again.
 const PAUSE: Duration = Duration::from_millis(250);
+
+/// How many chunks may be read. Whoever holds it can stop the copy between any two chunks, and see that it stands.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    allowed: watch::Sender<u64>,
+    /// How many have been read, when the copy waits for leave to read more.
+    stands: watch::Sender<Option<u64>>,
+}
+
+impl Pace {
+    pub(crate) fn new(allowed: u64) -> Self {
+        Self { allowed: watch::Sender::new(allowed), stands: watch::Sender::new(None) }
+    }
+
+    pub(crate) fn allow(&self, more: u64) {
+        self.allowed.send_modify(|allowed| *allowed = allowed.saturating_add(more));
+    }
+
+    /// Returns when one more than `read` chunks may be read.
+    pub(crate) async fn pass(&self, read: u64) {
+        let mut allowed = self.allowed.subscribe();
+        if *allowed.borrow_and_update() > read {
+            return;
+        }
+        self.stands.send_replace(Some(read));
+        // The sender is ours: it cannot be gone.
+        let _ = allowed.wait_for(|allowed| *allowed > read).await;
+        self.stands.send_replace(None);
+    }
+
+    /// Returns when the copy has read all that it may.
+    pub(crate) async fn stood(&self) {
+        let mut stands = self.stands.subscribe();
+        let _ = stands.wait_for(|stands| stands.is_some_and(|read| read >= *self.allowed.borrow())).await;
+    }
+}
 
 pub(crate) struct Throttle {
     pub(crate) conn: Conn,

@@ -4,6 +4,7 @@
 
 mod support;
 
+use mysql_async::prelude::Queryable;
 use piton_move::Mover;
 use support::{catch_up, servers};
 
@@ -191,4 +192,21 @@ async fn every_type_of_key_is_copied_in_chunks_of_one_row_and_followed() {
     assert_eq!(mover.verify().await.unwrap().differences, []);
     mover.stop().await;
     assert_eq!(servers.differences("key_types"), Vec::<String>::new(), "by the log");
+}
+
+/// No literal gives a negative zero: an application sends it as a parameter.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_negative_zero_arrives_by_the_copy_and_by_the_log() {
+    let Some(servers) = servers() else { return };
+    servers.both("zeros", "create table t (id int primary key, f float, d double)");
+    let mut conn = servers.source_conn("zeros").await;
+    let insert = "insert into t values (?, ?, ?)";
+    conn.exec_drop(insert, (1, -0.0_f32, -0.0_f64)).await.unwrap();
+    let mut mover = Mover::start(servers.config("zeros", &["t"])).await.unwrap();
+    mover.wait_copied().await.unwrap();
+    assert_eq!(servers.differences("zeros"), Vec::<String>::new(), "by the copy");
+    conn.exec_drop(insert, (2, -0.0_f32, -0.0_f64)).await.unwrap();
+    catch_up(&mut mover).await;
+    assert_eq!(servers.differences("zeros"), Vec::<String>::new(), "by the log");
+    mover.stop().await;
 }

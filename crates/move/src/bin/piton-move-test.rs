@@ -23,6 +23,7 @@ async fn main() -> ExitCode {
         replicas: Vec::new(),
         tables: tables.iter().map(|table| TableName::new(schema, table)).collect(),
         server_id,
+        epoch: 1,
         limits: Limits { chunk_rows, ..Limits::default() },
     };
     let until_copied = std::env::var("PITON_MOVE_UNTIL").is_ok_and(|until| until == "copied");

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use futures_util::StreamExt;
 use mysql_async::prelude::Queryable;
-use mysql_async::{BinlogStream, BinlogStreamRequest};
+use mysql_async::{BinlogStream, BinlogStreamRequest, Conn};
 
 use super::bytes::{Bytes, Short};
 use super::heartbeat::{self, Mark};
@@ -22,6 +22,8 @@ use crate::error::{MoveError, Result, Side};
 use crate::position::Position;
 use crate::schema::Table;
 
+/// The server's code for a log that it cannot give: purged, or never there.
+const LOG_GONE: u16 = 1236;
 /// The source says that it lives after this long without an event.
 const KEEPALIVE_NS: u64 = 1_000_000_000;
 
@@ -49,6 +51,8 @@ enum Announced {
     },
     /// It stands first in every transaction of a mover.
     Checkpoint,
+    /// Another table of movers.
+    Ours,
     Other,
 }
 
@@ -67,15 +71,23 @@ pub(crate) struct Log {
     inside: bool,
     /// The transaction writes a checkpoint of ours: it is another mover's work, not the application's (I9).
     own: bool,
+    /// Something that no mover wrote stands in the transaction being read; and where the last such thing ended.
+    is_foreign: bool,
+    foreign: Position,
     /// A transaction that ends without a COMMIT of its own: a definition.
     standalone: bool,
 }
 
 impl Log {
     /// Opens the log at `from`. `tables` in the order by which changes name them.
-    pub(crate) async fn open(config: &Config, tables: Vec<Table>, heartbeat: Table, from: Position) -> Result<Self> {
+    pub(crate) async fn open(
+        mut conn: Conn,
+        config: &Config,
+        tables: Vec<Table>,
+        heartbeat: Table,
+        from: Position,
+    ) -> Result<Self> {
         let failed = || MoveError::server(Side::Source, "open its log");
-        let mut conn = crate::session::open(Side::Source, &config.source).await?;
         // 4: we know MariaDB's own events. Without it the server rewrites them, and hides what XA transactions are.
         conn.query_drop(format!("SET @mariadb_slave_capability = 4, @master_heartbeat_period = {KEEPALIVE_NS}"))
             .await
@@ -90,6 +102,8 @@ impl Log {
             tables,
             heartbeat,
             announced: HashMap::new(),
+            is_foreign: false,
+            foreign: from.clone(),
             position: from,
             described: false,
             inside: false,
@@ -102,6 +116,12 @@ impl Log {
     pub(crate) async fn next(&mut self) -> Result<Item> {
         loop {
             let event = match self.stream.next().await {
+                Some(Err(mysql_async::Error::Server(error))) if error.code == LOG_GONE => {
+                    return Err(MoveError::halt(
+                        format!("the source cannot give its log from {}: {}", self.position, error.message),
+                        "the log that the move needs is gone: keep it for longer, and begin the move anew",
+                    ));
+                }
                 Some(event) => event.map_err(MoveError::server(Side::Source, "read its log"))?,
                 None => {
                     let end = mysql_async::IoError::Io(std::io::ErrorKind::UnexpectedEof.into());
@@ -116,6 +136,10 @@ impl Log {
             let real = end != 0 && !matches!(kind, kinds::ROTATE | kinds::FORMAT | kinds::KEEPALIVE);
             if real {
                 self.position.offset = end;
+                if self.is_foreign && (!self.inside || matches!(item, Some(Item::Commit(_)))) {
+                    self.is_foreign = false;
+                    self.foreign.clone_from(&self.position);
+                }
             }
             match item {
                 Some(Item::Commit(_)) => return Ok(Item::Commit(self.position.clone())),
@@ -124,6 +148,11 @@ impl Log {
                 None => {}
             }
         }
+    }
+
+    /// The end of the last thing read that no mover wrote.
+    pub(crate) fn foreign(&self) -> &Position {
+        &self.foreign
     }
 
     fn take(&mut self, kind: u8, data: &[u8]) -> Result<Option<Item>> {
@@ -202,6 +231,7 @@ impl Log {
                 "let no transaction mix engines while a move runs; begin the move anew",
             )),
             Meaning::Passing => {
+                self.is_foreign = true;
                 self.standalone = false;
                 Ok(None)
             }
@@ -228,8 +258,11 @@ impl Log {
         } else if map.schema == heartbeat::SCHEMA && map.name == self.heartbeat.name.name {
             Announced::Heartbeat { stored: map.columns }
         } else {
-            let checkpoint = map.schema == heartbeat::SCHEMA && map.name == crate::checkpoint::LANES;
-            if checkpoint { Announced::Checkpoint } else { Announced::Other }
+            match (map.schema == heartbeat::SCHEMA, map.name == crate::checkpoint::LANES) {
+                (true, true) => Announced::Checkpoint,
+                (true, false) => Announced::Ours,
+                (false, _) => Announced::Other,
+            }
         };
         self.announced.insert(id, (data.to_vec(), announced));
         Ok(())
@@ -240,8 +273,9 @@ impl Log {
         let Some((_, announced)) = self.announced.get(&head.table_id) else {
             return Err(MoveError::halt("rows of a table that the log has not described", "begin the move anew"));
         };
+        self.is_foreign |= !self.own && matches!(announced, Announced::Moved { .. } | Announced::Other);
         match announced {
-            Announced::Other => Ok(None),
+            Announced::Other | Announced::Ours => Ok(None),
             Announced::Checkpoint => {
                 self.own = true;
                 Ok(None)

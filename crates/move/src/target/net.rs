@@ -66,7 +66,7 @@ impl Net {
 mod tests {
     use super::*;
     use crate::config::TableName;
-    use crate::schema::{Column, Equality, Kind, UniqueKey};
+    use crate::schema::{Column, Dialect, Encoding, Equality, Kind, UniqueKey};
 
     fn table() -> Table {
         let column = |name: &str| Column {
@@ -75,6 +75,7 @@ mod tests {
             declared: "int".to_owned(),
             charset: None,
             collation: None,
+            encoding: Encoding::Same,
             generated: false,
         };
         Table {
@@ -86,6 +87,7 @@ mod tests {
             average_row_bytes: 0,
             engine: None,
             form: "BASE TABLE".to_owned(),
+            dialect: Dialect::MySql,
         }
     }
 

@@ -11,10 +11,12 @@ use mysql_async::prelude::Queryable;
 use crate::error::{MoveError, Result, Side};
 use crate::keys;
 use crate::row::{Row, write_value};
-use crate::schema::{Kind, Table};
+use crate::schema::{Dialect, Kind, Table};
 
 /// The server's code for a duplicate key.
 const DUPLICATE: u16 = 1062;
+/// TiDB's: transaction too large, entry too large, memory quota exceeded.
+const TOO_LARGE: [u16; 3] = [8004, 8025, 8175];
 
 /// Deletes the rows that have these keys, as far as there are any.
 pub(crate) async fn delete<'a>(conn: &mut Conn, table: &Table, keys: impl Iterator<Item = &'a Row>) -> Result<()> {
@@ -62,6 +64,8 @@ pub(crate) async fn insert<'a>(
     Ok(())
 }
 
+/// TiDB's code for what has no other.
+const REMARK: u16 = 1105;
 /// The server counts warnings in two bytes.
 const MOST_WARNINGS: u64 = 65_535;
 
@@ -81,20 +85,46 @@ async fn run(conn: &mut Conn, table: &Table, sql: Vec<u8>, rows: Option<u64>, wa
                 "make the target's column hold what the source's holds",
             ));
         }
+        // Class 23 is "integrity constraint violation"; TiDB has codes of its own for what is too large.
+        Err(mysql_async::Error::Server(error)) if error.state.starts_with("23") => {
+            return Err(MoveError::halt(
+                format!("{} does not take a row of the source: {}", table.name, error.message),
+                "drop the constraint on the target, or mend the rows on the source, and begin the move anew",
+            ));
+        }
+        Err(mysql_async::Error::Server(error)) if TOO_LARGE.contains(&error.code) => {
+            return Err(MoveError::halt(
+                format!("{} does not take a row or a transaction: {}", table.name, error.message),
+                "raise the target's limit (tidb_txn_entry_size_limit, txn-total-size-limit, tidb_mem_quota_query), or \
+                 lower the move's split_bytes, and start the move again",
+            ));
+        }
         outcome => outcome.map_err(MoveError::server(Side::Target, "write rows"))?,
     }
-    let found = u64::from(conn.get_warnings());
+    let mut found = u64::from(conn.get_warnings());
     if found != warnings.min(MOST_WARNINGS) {
-        let said: Vec<(String, u16, String)> =
-            conn.query("SHOW WARNINGS LIMIT 3").await.map_err(MoveError::server(Side::Target, "read its warnings"))?;
+        let affected = conn.affected_rows();
+        let mut said: Vec<(String, u16, String)> =
+            conn.query("SHOW WARNINGS").await.map_err(MoveError::server(Side::Target, "read its warnings"))?;
+        // TiDB says by this code what its optimizer thinks of a table; of values it says nothing by it.
+        let remarks = said.iter().filter(|(_, code, _)| *code == REMARK).count() as u64;
+        if table.dialect == Dialect::TiDb && found - remarks.min(found) == warnings.min(MOST_WARNINGS) {
+            return inserted(table, rows, affected);
+        }
+        found -= remarks.min(found);
+        said.truncate(3);
         return Err(MoveError::halt(
             format!("{}: the target warned {found} times, {warnings} were expected: {said:?}", table.name),
             "find out what the target changed in the values; nothing of this transaction was kept",
         ));
     }
+    inserted(table, rows, conn.affected_rows())
+}
+
+fn inserted(table: &Table, rows: Option<u64>, affected: u64) -> Result<()> {
     match rows {
-        Some(rows) if conn.affected_rows() != rows => Err(MoveError::halt(
-            format!("{}: {} of {rows} rows were inserted", table.name, conn.affected_rows()),
+        Some(rows) if affected != rows => Err(MoveError::halt(
+            format!("{}: {affected} of {rows} rows were inserted", table.name),
             "look for a trigger on the target's table",
         )),
         _ => Ok(()),

@@ -4,25 +4,35 @@
 //! row that differs may only be on its way: it is looked at again after the log has passed the place where the source
 //! was. What then still differs in the same way is a difference.
 //!
-//! Owns that comparison. Never repairs anything.
+//! Owns that comparison, and keeping it up: [`keep`] passes over every table once and then looks at what changes.
+//! Never repairs anything.
+
+pub(crate) mod dirty;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use tokio::sync::watch;
 
+use self::dirty::{DirtyKeys, Taken};
 use crate::config::{Config, TableName};
 use crate::error::{MoveError, Result, Side};
 use crate::keys;
 use crate::position::Position;
-use crate::row::{Row, named, taken};
-use crate::schema::{Kind, Table};
+use crate::row::{self, Row, taken};
+use crate::schema::{Dialect, Kind, Table};
 
 /// How often a row may change while it is looked at, before its table counts as too busy to verify now.
 const MOST_LOOKS: usize = 50;
 /// Differences that are kept; there may be as many as rows.
 const MOST_DIFFERENCES: usize = 1000;
+/// Dirty keys looked at together.
+const BATCH: usize = 500;
+/// Between two looks at dirty keys: bounds what a few rows that change all the time cost the source.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A row that is not the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +43,10 @@ pub struct Difference {
     /// The row on each side, if there is one.
     pub source: Option<String>,
     pub target: Option<String>,
+    /// Where both have the row: the columns that differ, each with both values.
+    pub columns: Vec<String>,
+    /// The place of the table and the exact key.
+    pub(crate) at: (u32, Row),
 }
 
 /// What a comparison found.
@@ -47,120 +61,220 @@ pub struct Verified {
     pub differences: Vec<Difference>,
 }
 
-pub(crate) async fn verify(config: &Config, tables: &[Table], applied: watch::Receiver<Position>) -> Result<Verified> {
-    let mut verifier = Verifier {
-        source: crate::session::open(Side::Source, &config.source).await?,
-        target: crate::session::open(Side::Target, &config.target).await?,
-        chunk_rows: config.limits.chunk_rows,
-        applied,
-        found: Verified::default(),
-    };
-    for table in tables {
-        verifier.table(table).await?;
-        verifier.found.tables += 1;
-    }
-    Ok(verifier.found)
+pub(crate) struct Verifier {
+    pub(crate) source: Conn,
+    pub(crate) target: Conn,
+    /// Each table as statements for the source and as those for the target name it.
+    pub(crate) tables: Arc<Vec<(Table, Table)>>,
+    pub(crate) chunk_rows: usize,
+    pub(crate) applied: watch::Receiver<Position>,
+    pub(crate) found: Verified,
 }
 
-struct Verifier {
-    source: Conn,
-    target: Conn,
-    chunk_rows: usize,
-    applied: watch::Receiver<Position>,
-    found: Verified,
+/// Keeps what is dirty small: passes over each table once, then looks at what has changed since, until the move ends.
+pub(crate) async fn keep(
+    mut verifier: Verifier,
+    dirty: Arc<DirtyKeys>,
+    mut copied: watch::Receiver<bool>,
+) -> Result<()> {
+    copied.wait_for(|copied| *copied).await.map_err(|_| MoveError::Ended)?;
+    loop {
+        while let Some(table) = dirty.begin_pass() {
+            verifier.found = Verified::default();
+            let busy = verifier.table(table).await?;
+            dirty.touch(table, busy.into_iter());
+            std::mem::take(&mut verifier.found.differences).into_iter().for_each(|found| dirty.differs(found));
+            dirty.end_pass(table);
+        }
+        let batch = dirty.oldest(BATCH);
+        if batch.is_empty() {
+            dirty.changed().await;
+            continue;
+        }
+        let full = batch.len() == BATCH;
+        verifier.look(&dirty, batch).await?;
+        if !full {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
 }
 
 type Rows = BTreeMap<Row, Row>;
 
 impl Verifier {
-    async fn table(&mut self, table: &Table) -> Result<()> {
+    pub(crate) async fn open(
+        config: &Config,
+        tables: Arc<Vec<(Table, Table)>>,
+        applied: watch::Receiver<Position>,
+    ) -> Result<Self> {
+        Ok(Self {
+            source: crate::session::open(Side::Source, &config.source).await?,
+            target: crate::session::open(Side::Target, &config.target).await?,
+            tables,
+            chunk_rows: config.limits.chunk_rows,
+            applied,
+            found: Verified::default(),
+        })
+    }
+
+    /// All tables, whole.
+    pub(crate) async fn all(mut self) -> Result<Verified> {
+        for table in 0..self.tables.len() {
+            let table = u32::try_from(table).unwrap_or(u32::MAX);
+            let busy = self.table(table).await?;
+            if !busy.is_empty() {
+                let name = &self.tables[table as usize].0.name;
+                return Err(MoveError::halt(
+                    format!("{} rows of {name} change faster than they can be compared", busy.len()),
+                    "verify again when fewer of them change",
+                ));
+            }
+            self.found.tables += 1;
+        }
+        Ok(self.found)
+    }
+
+    /// Looks at dirty keys once; those that are equal are clean, those that differ for certain are told.
+    pub(crate) async fn look(&mut self, dirty: &DirtyKeys, batch: Vec<Taken>) -> Result<()> {
+        let mut by_table: BTreeMap<u32, Vec<Taken>> = BTreeMap::new();
+        for key in batch {
+            by_table.entry(key.0).or_default().push(key);
+        }
+        for (table, batch) in by_table {
+            self.pass().await?;
+            let keys: Vec<Row> = batch.iter().map(|(_, key, _)| key.clone()).collect();
+            self.found.rows += keys.len() as u64;
+            let (ours, theirs) = self.among(table, &keys).await?;
+            let from = self.found.differences.len();
+            let busy: BTreeSet<Row> = self.again(table, &ours, &theirs).await?.into_iter().collect();
+            let different: Vec<Difference> = self.found.differences[from..].to_vec();
+            let is_clean = |key: &Row| !busy.contains(key) && different.iter().all(|found| found.at.1 != *key);
+            batch.into_iter().filter(|(_, key, _)| is_clean(key)).for_each(|taken| dirty.clean(taken));
+            different.into_iter().for_each(|found| dirty.differs(found));
+        }
+        Ok(())
+    }
+
+    /// Waits until what the source has logged by now is applied.
+    async fn pass(&mut self) -> Result<()> {
+        let position = crate::session::position(&mut self.source).await?;
+        self.applied.wait_for(|applied| *applied >= position).await.map_err(|_| MoveError::Ended)?;
+        Ok(())
+    }
+
+    /// Compares a table whole. Gives keys that changed too often to be told apart.
+    async fn table(&mut self, place: u32) -> Result<Vec<Row>> {
         let mut lower: Option<Row> = None;
+        let mut busy = Vec::new();
         loop {
-            let upper = self.upper(table, lower.as_ref()).await?;
-            self.chunk(table, lower.as_ref(), upper.as_ref()).await?;
+            let upper = self.upper(place, lower.as_ref()).await?;
+            busy.extend(self.chunk(place, lower.as_ref(), upper.as_ref()).await?);
             self.found.chunks += 1;
             if upper.is_none() {
-                return Ok(());
+                return Ok(busy);
             }
             lower = upper;
         }
     }
 
     /// The last key of a chunk; `None` when the rest of the table is smaller.
-    async fn upper(&mut self, table: &Table, lower: Option<&Row>) -> Result<Option<Row>> {
+    async fn upper(&mut self, place: u32, lower: Option<&Row>) -> Result<Option<Row>> {
+        let table = &self.tables[place as usize].0;
         let mut sql = keys::select(table, &table.select_keys(), lower, None, Some(1));
         sql.extend_from_slice(format!(" OFFSET {}", self.chunk_rows - 1).as_bytes());
         let row = self.source.query_first(sql).await.map_err(MoveError::server(Side::Source, "find a chunk's end"))?;
         Ok(row.map(taken))
     }
 
-    async fn chunk(&mut self, table: &Table, lower: Option<&Row>, upper: Option<&Row>) -> Result<()> {
-        let mut sql = format!("SELECT COUNT(*), {} FROM {}", sum(table), table.name.quoted()).into_bytes();
-        keys::range(&mut sql, table, lower, upper);
-        let (ours, theirs) = tokio::join!(
-            self.source.query_first::<(u64, u64), _>(sql.clone()),
-            self.target.query_first::<(u64, u64), _>(sql)
-        );
-        let ours = ours.map_err(MoveError::server(Side::Source, "sum up a chunk"))?;
-        let theirs = theirs.map_err(MoveError::server(Side::Target, "sum up a chunk"))?;
-        self.found.rows += ours.map_or(0, |(rows, _)| rows);
-        if ours == theirs {
-            return Ok(());
+    async fn chunk(&mut self, place: u32, lower: Option<&Row>, upper: Option<&Row>) -> Result<Vec<Row>> {
+        let tables = Arc::clone(&self.tables);
+        let (ours, theirs) = &tables[place as usize];
+        let statement = |table: &Table, what: &str| {
+            let mut sql = format!("SELECT {what} FROM {}", table.name.quoted()).into_bytes();
+            keys::range(&mut sql, table, lower, upper);
+            sql
+        };
+        if let (Some(our_sum), Some(their_sum)) = (sum(ours, theirs), sum(theirs, theirs)) {
+            let (ours, theirs) = tokio::join!(
+                self.source.query_first::<(u64, u64), _>(statement(ours, &format!("COUNT(*), {our_sum}"))),
+                self.target.query_first::<(u64, u64), _>(statement(theirs, &format!("COUNT(*), {their_sum}")))
+            );
+            let ours = ours.map_err(MoveError::server(Side::Source, "sum up a chunk"))?;
+            let theirs = theirs.map_err(MoveError::server(Side::Target, "sum up a chunk"))?;
+            self.found.rows += ours.map_or(0, |(rows, _)| rows);
+            if ours == theirs {
+                return Ok(Vec::new());
+            }
         }
-        let sql = keys::select(table, &table.select_list(), lower, upper, None);
-        let (ours, theirs) = self.rows(table, sql).await?;
-        self.again(table, &ours, &theirs).await
+        let sql = (statement(ours, &ours.select_list()), statement(theirs, &theirs.select_list()));
+        let (our_rows, their_rows) = self.rows(place, sql).await?;
+        if differs_in_sum(theirs) {
+            self.found.rows += our_rows.len() as u64;
+        }
+        self.again(place, &our_rows, &their_rows).await
     }
 
-    async fn rows(&mut self, table: &Table, sql: Vec<u8>) -> Result<(Rows, Rows)> {
+    async fn rows(&mut self, place: u32, (ours, theirs): (Vec<u8>, Vec<u8>)) -> Result<(Rows, Rows)> {
         let (ours, theirs) = tokio::join!(
-            self.source.query::<mysql_async::Row, _>(sql.clone()),
-            self.target.query::<mysql_async::Row, _>(sql)
+            self.source.query::<mysql_async::Row, _>(ours),
+            self.target.query::<mysql_async::Row, _>(theirs)
         );
         let ours = ours.map_err(MoveError::server(Side::Source, "read a chunk to compare"))?;
         let theirs = theirs.map_err(MoveError::server(Side::Target, "read a chunk to compare"))?;
-        let by_key = |rows: Vec<mysql_async::Row>| {
-            rows.into_iter().map(taken).map(|row| (row.pick(table.key()), row)).collect::<Rows>()
+        let table = &self.tables[place as usize].1;
+        let foreign = row::differs_in_form(table);
+        let by_key = |rows: Vec<mysql_async::Row>, of_target: bool| {
+            let form = |row: Row| if foreign { row::comparable(table, &row, of_target) } else { row };
+            rows.into_iter().map(|row| form(taken(row))).map(|row| (row.pick(table.key()), row)).collect::<Rows>()
         };
-        Ok((by_key(ours), by_key(theirs)))
+        Ok((by_key(ours, false), by_key(theirs, true)))
     }
 
-    /// Looks at rows that differ until they are equal, or differ in the same way after the log has passed.
-    async fn again(&mut self, table: &Table, ours: &Rows, theirs: &Rows) -> Result<()> {
+    /// The rows of these keys on both sides.
+    async fn among(&mut self, place: u32, keys: &[Row]) -> Result<(Rows, Rows)> {
+        let tables = Arc::clone(&self.tables);
+        let (ours, theirs) = &tables[place as usize];
+        let (mut our_rows, mut their_rows) = (Rows::new(), Rows::new());
+        let statement = |table: &Table, left: &mut std::slice::Iter<'_, Row>| {
+            let mut sql = format!("SELECT {} FROM {}", table.select_list(), table.name.quoted()).into_bytes();
+            keys::among(&mut sql, table, left);
+            sql
+        };
+        let (mut left, mut also_left) = (keys.iter(), keys.iter());
+        while left.len() > 0 {
+            let sql = (statement(ours, &mut left), statement(theirs, &mut also_left));
+            let (some, others) = self.rows(place, sql).await?;
+            our_rows.extend(some);
+            their_rows.extend(others);
+        }
+        Ok((our_rows, their_rows))
+    }
+
+    /// Looks at rows that differ until they are equal, or differ in the same way after the log has passed. Gives the
+    /// keys that never stopped changing.
+    async fn again(&mut self, place: u32, ours: &Rows, theirs: &Rows) -> Result<Vec<Row>> {
         let mut open = differing(ours, theirs);
         let mut looks = 0;
         while !open.is_empty() {
             looks += 1;
             if looks > MOST_LOOKS {
-                return Err(MoveError::halt(
-                    format!("{} rows of {} change faster than they can be compared", open.len(), table.name),
-                    "verify again when fewer of them change",
-                ));
+                return Ok(open.into_keys().collect());
             }
-            let position = crate::session::position(&mut self.source).await?;
-            self.applied.wait_for(|applied| *applied >= position).await.map_err(|_| MoveError::Ended)?;
+            self.pass().await?;
             self.found.rechecked += open.len() as u64;
             let keys: Vec<Row> = open.keys().cloned().collect();
-            let (mut ours, mut theirs) = (Rows::new(), Rows::new());
-            let mut left = keys.iter().peekable();
-            while left.peek().is_some() {
-                let mut sql = format!("SELECT {} FROM {}", table.select_list(), table.name.quoted()).into_bytes();
-                keys::among(&mut sql, table, &mut left);
-                let (some, others) = self.rows(table, sql).await?;
-                ours.extend(some);
-                theirs.extend(others);
-            }
+            let (ours, theirs) = self.among(place, &keys).await?;
             let mut now = differing(&ours, &theirs);
             now.retain(|key, pair| {
                 let stays = open.get(key) == Some(pair);
                 if stays {
-                    self.found.add(table, key, pair);
+                    self.found.add(place, &self.tables[place as usize].0, key, pair);
                 }
                 !stays
             });
             open = now;
         }
-        Ok(())
+        Ok(Vec::new())
     }
 }
 
@@ -171,15 +285,31 @@ impl Verified {
         self.differences.is_empty()
     }
 
-    fn add(&mut self, table: &Table, key: &Row, (ours, theirs): &Pair) {
-        if self.differences.len() < MOST_DIFFERENCES {
-            self.differences.push(Difference {
-                table: table.name.clone(),
-                key: key.shown(),
-                source: ours.as_ref().map(Row::shown),
-                target: theirs.as_ref().map(Row::shown),
-            });
+    fn add(&mut self, place: u32, table: &Table, key: &Row, (ours, theirs): &Pair) {
+        if self.differences.len() >= MOST_DIFFERENCES {
+            return;
         }
+        let mut columns = Vec::new();
+        if let (Some(ours), Some(theirs)) = (ours, theirs) {
+            let one = |value: Option<&[u8]>| {
+                let mut row = Row::default();
+                row.push(value);
+                row.shown().trim_matches(['(', ')']).to_owned()
+            };
+            for (column, (ours, theirs)) in table.columns().zip(ours.values().zip(theirs.values())) {
+                if ours != theirs {
+                    columns.push(format!("{}: {} / {}", column.name, one(ours), one(theirs)));
+                }
+            }
+        }
+        self.differences.push(Difference {
+            table: table.name.clone(),
+            key: key.shown(),
+            source: ours.as_ref().map(Row::shown),
+            target: theirs.as_ref().map(Row::shown),
+            columns,
+            at: (place, key.clone()),
+        });
     }
 }
 
@@ -192,19 +322,33 @@ fn differing(ours: &Rows, theirs: &Rows) -> BTreeMap<Row, Pair> {
     keys.into_iter().map(|key| (key.clone(), pair(key))).filter(|(_, (one, other))| one != other).collect()
 }
 
+/// TiDB prints floats in other words than the source: its rows are compared here instead.
+fn differs_in_sum(target: &Table) -> bool {
+    let float = |column: &crate::schema::Column| matches!(column.kind, Kind::Float | Kind::Double);
+    target.dialect == Dialect::TiDb && target.columns().any(float)
+}
+
 /// 64 bits for the rows of a chunk, whatever their order. Values stand with their lengths, so that no two rows read
-/// alike; long ones by their digests, as a server cuts what grows beyond a packet to NULL.
-fn sum(table: &Table) -> String {
+/// alike; long ones by their digests, as a server cuts what grows beyond a packet to NULL. `None` where servers do not
+/// print alike.
+fn sum(table: &Table, target: &Table) -> Option<String> {
+    if differs_in_sum(target) {
+        return None;
+    }
+    let utf8 = table.dialect == Dialect::MySql && target.dialect == Dialect::TiDb;
     let value = |column: &crate::schema::Column| {
-        let name = named(&column.name);
+        let mut name = Table::expression(column);
+        if utf8 && column.charset.as_deref() == Some("latin1") {
+            name = format!("CONVERT({name} USING utf8mb4)");
+        }
         let text = match column.kind {
-            Kind::Float => format!("CAST({name} AS DOUBLE)"),
-            Kind::Enum | Kind::Set => format!("CAST({name} AS UNSIGNED)"),
             Kind::Text | Kind::Blob | Kind::Json | Kind::Geometry => format!("MD5({name})"),
             _ => name,
         };
         format!("IFNULL(LENGTH({text}), 'N'), ':', IFNULL(CAST({text} AS CHAR CHARACTER SET binary), '')")
     };
     let values = table.columns().map(value).collect::<Vec<_>>().join(", ");
-    format!("CAST(IFNULL(BIT_XOR(CAST(CONV(LEFT(MD5(CONCAT({values})), 16), 16, 10) AS UNSIGNED)), 0) AS UNSIGNED)")
+    Some(format!(
+        "CAST(IFNULL(BIT_XOR(CAST(CONV(LEFT(MD5(CONCAT({values})), 16), 16, 10) AS UNSIGNED)), 0) AS UNSIGNED)"
+    ))
 }

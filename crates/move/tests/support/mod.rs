@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
+use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
@@ -13,7 +14,9 @@ use std::thread::JoinHandle;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use piton_move::{Config, Limits, Mover, TableName};
+use piton_testkit::SetupError;
 use piton_testkit::mariadb::{MariaDb, Options};
+use piton_testkit::tidb::{self, TiDb};
 
 pub(crate) struct Servers {
     pub(crate) source: MariaDb,
@@ -35,16 +38,15 @@ pub(crate) fn servers() -> Option<Arc<Servers>> {
 
 /// Two servers of one's own, with more options for the source.
 pub(crate) fn start(extra: &[&str]) -> Option<Servers> {
-    let with = |server_id, extra: &[&str]| {
-        MariaDb::start(Options {
-            server_id,
-            extra: extra.iter().map(|option| (*option).to_owned()).collect(),
-            ..Options::default()
-        })
-    };
-    match (with(1, extra), with(2, &[])) {
-        (Ok(source), Ok(target)) => Some(Servers { source, target }),
-        (Err(error), _) | (_, Err(error)) => {
+    Some(Servers { source: server(1, extra)?, target: server(2, &[])? })
+}
+
+/// One server; `None` where MariaDB is not installed.
+pub(crate) fn server(server_id: u32, extra: &[&str]) -> Option<MariaDb> {
+    let extra = extra.iter().map(|option| (*option).to_owned()).collect();
+    match MariaDb::start(Options { server_id, extra, ..Options::default() }) {
+        Ok(server) => Some(server),
+        Err(error) => {
             let required = ["CI", "PITON_REQUIRE_SERVERS"].iter().any(|name| std::env::var_os(name).is_some());
             assert!(!required, "{error}");
             eprintln!("SKIPPED: no MariaDB here: {error}");
@@ -53,8 +55,32 @@ pub(crate) fn start(extra: &[&str]) -> Option<Servers> {
     }
 }
 
+/// A TiDB server; `None` where there is none.
+pub(crate) fn tidb() -> Option<TiDb> {
+    tidb_with(&[])
+}
+
+/// The same with lines of its section `[performance]`.
+pub(crate) fn tidb_with(performance: &[&str]) -> Option<TiDb> {
+    let performance = performance.iter().map(|line| (*line).to_owned()).collect();
+    match TiDb::start(&tidb::Options { performance, ..tidb::Options::default() }) {
+        Ok(server) => Some(server),
+        Err(error @ SetupError::NotAtHand { .. }) => {
+            let required = std::env::var_os("PITON_REQUIRE_TIDB").is_some_and(|value| value == "1");
+            assert!(!required, "PITON_REQUIRE_TIDB=1, but {error}");
+            // Not by a macro: what a passing test prints with one is not shown.
+            let _ = writeln!(std::io::stderr(), "*** SKIPPED, NOTHING WAS TESTED: {error}");
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
 /// Replicas need numbers of their own.
-static NEXT_ID: AtomicU32 = AtomicU32::new(100);
+pub(crate) fn next_id() -> u32 {
+    static NEXT_ID: AtomicU32 = AtomicU32::new(100);
+    NEXT_ID.fetch_add(1, Ordering::Relaxed)
+}
 
 impl Servers {
     /// Runs the same on both servers, in a schema of the test's own.
@@ -75,7 +101,8 @@ impl Servers {
             target: self.target.url(""),
             replicas: Vec::new(),
             tables: tables.iter().map(|table| TableName::new(schema, *table)).collect(),
-            server_id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            server_id: next_id(),
+            epoch: 1,
             limits: Limits::default(),
         }
     }
