@@ -113,16 +113,17 @@ pub enum WayBack {
 pub struct Cutover {
     pub goal: Goal,
     pub way_back: WayBack,
-    /// The attempt that is opened or settled; known from the register.
+    /// The epoch that it was started for, and the attempt that is opened or settled, which the register tells. A mover
+    /// that waited behind another must not take the other's commit for its own beginning.
     pub attempt: Attempt,
     pub step: Step,
 }
 
 impl Cutover {
-    /// A mover that begins, first of all or after another's death: it cannot know which.
+    /// A mover that begins for an epoch, first of all or after another's death: it cannot know which.
     #[must_use]
-    pub fn begin(goal: Goal, way_back: WayBack) -> Self {
-        Self { goal, way_back, attempt: Row::FIRST.attempt, step: Step::Connect }
+    pub fn begin(epoch: u64, goal: Goal, way_back: WayBack) -> Self {
+        Self { goal, way_back, attempt: Attempt { epoch, number: 0 }, step: Step::Connect }
     }
 
     /// What is to be done after a step.
@@ -169,13 +170,20 @@ impl Cutover {
     fn found(self, row: Row) -> Self {
         let Row { attempt, state } = row;
         let known = Self { attempt, ..self };
-        match (state, self.goal) {
-            (State::Open, _) => known.at(Step::Abort),
-            (State::Aborted, _) => known.at(Step::Unfence),
-            (State::Committed | State::Reopened, Goal::Move) => known.at(Step::Preflight),
-            (State::Reopened, _) => known.at(Step::ReleaseBack),
-            (State::Committed, _) if attempt.epoch == 0 => known.at(Step::End(Outcome::Nothing)),
-            (State::Committed, _) => known.committed(),
+        let is_before = attempt.epoch + 1 == self.attempt.epoch && state == State::Committed;
+        if is_before && self.goal == Goal::Move {
+            return self.at(Step::Preflight);
+        }
+        if attempt.epoch != self.attempt.epoch {
+            // Nobody began this epoch, or it is long over and its source no longer true.
+            return self.at(Step::End(Outcome::Nothing));
+        }
+        match state {
+            State::Open => known.at(Step::Abort),
+            State::Aborted => known.at(Step::Unfence),
+            State::Committed => known.committed(),
+            State::Reopened if self.goal == Goal::Move => known.at(Step::Preflight),
+            State::Reopened => known.at(Step::ReleaseBack),
         }
     }
 
@@ -262,7 +270,7 @@ mod tests {
     }
 
     fn at(step: Step) -> Cutover {
-        Cutover { attempt: A1, step, ..Cutover::begin(Goal::Move, WayBack::Armed) }
+        Cutover { attempt: A1, step, ..Cutover::begin(1, Goal::Move, WayBack::Armed) }
     }
 
     /// Every step that a mover may come to from here, whatever it sees of its own attempt.
@@ -283,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_cutover_without_faults_takes_the_steps_in_order() {
-        let mut cutover = Cutover::begin(Goal::Move, WayBack::Armed);
+        let mut cutover = Cutover::begin(1, Goal::Move, WayBack::Armed);
         let mut steps = vec![];
         while !matches!(cutover.step, Step::End(_)) {
             steps.push(cutover.step);
@@ -330,11 +338,21 @@ mod tests {
 
     #[test]
     fn of_two_movers_the_second_takes_the_first_s_attempt_away() {
-        let second = Cutover::begin(Goal::Move, WayBack::Armed).after(Seen::Done).after(Seen::Row(OPEN));
+        let second = Cutover::begin(1, Goal::Move, WayBack::Armed).after(Seen::Done).after(Seen::Row(OPEN));
         assert_eq!((second.step, second.attempt), (Step::Abort, A1));
         let aborted = OPEN.changed(second.attempt, Change::Abort, false);
         let first = at(Step::Commit).after(Seen::Row(aborted.changed(A1, Change::Commit, true)));
         assert_eq!(first.step, Step::Unfence);
+    }
+
+    /// Found by the model: it began the way back, from the server that was no longer true.
+    #[test]
+    fn a_mover_that_waited_while_another_committed_does_not_begin_the_next_epoch() {
+        let second = Cutover::begin(1, Goal::Move, WayBack::Armed).after(Seen::Done).after(row(State::Committed));
+        assert_eq!(second.step, Step::OpenTarget);
+        let later = Row { attempt: Attempt { epoch: 2, number: 1 }, state: State::Committed };
+        let third = Cutover::begin(1, Goal::Move, WayBack::Armed).after(Seen::Done).after(Seen::Row(later));
+        assert_eq!(third.step, Step::End(Outcome::Nothing));
     }
 
     #[test]
@@ -377,14 +395,14 @@ mod tests {
 
     #[test]
     fn a_successor_settles_what_it_finds_and_ends() {
-        let found = |state| Cutover::begin(Goal::Settle, WayBack::Armed).after(Seen::Done).after(row(state)).step;
+        let found = |state| Cutover::begin(1, Goal::Settle, WayBack::Armed).after(Seen::Done).after(row(state)).step;
         assert_eq!(found(State::Open), Step::Abort);
         assert_eq!(found(State::Aborted), Step::Unfence);
         assert_eq!(found(State::Reopened), Step::ReleaseBack);
         assert_eq!(found(State::Committed), Step::OpenTarget);
-        let gate = Cutover::begin(Goal::Reopen, WayBack::Armed).after(Seen::Done);
+        let gate = Cutover::begin(1, Goal::Reopen, WayBack::Armed).after(Seen::Done);
         assert_eq!(gate.after(row(State::Committed)).step, Step::End(Outcome::Nothing));
-        let nothing = Cutover::begin(Goal::Settle, WayBack::Armed).after(Seen::Done).after(Seen::Row(Row::FIRST));
+        let nothing = Cutover::begin(1, Goal::Settle, WayBack::Armed).after(Seen::Done).after(Seen::Row(Row::FIRST));
         assert_eq!(nothing.step, Step::End(Outcome::Nothing));
     }
 }
