@@ -238,7 +238,7 @@ impl World {
             (Step::Connect, _) => {
                 let held = self.source.lock.is_some_and(|by| by != who);
                 let waits = held || self.ghost.is_some_and(|(by, ghost)| by == who && ghost.connected);
-                self.source.up && (!waits || matches!(plant, Plant::NoNamedLock | Plant::BelievesTheLook))
+                self.source.up && (!waits || !plant.waits_for_the_lock())
             }
             (Step::OpenAttempt, _) if self.source.row.attempt.number >= 2 => false,
             (Step::Hold, _) => !self.gate.up || !self.is_held(actor.cut.attempt) || self.drained(),

@@ -7,6 +7,17 @@
 //! Owns the order of a cutover, its fences, its register, and finishing what a dead mover left. Never decides *when* to
 //! cut over, and knows no runbook.
 
+mod drive;
+mod fence;
 pub mod holding;
+mod link;
+mod parts;
+mod preflight;
 pub mod register;
 pub mod steps;
+mod table;
+
+pub use drive::{Asker, Driver, Plan, Report};
+pub use fence::Account;
+pub use link::Fault;
+pub use parts::{Answer, Gate, Reverse, Stream};
