@@ -1,5 +1,5 @@
-//! The model of a cutover: movers, a gate, a source and a target, each of which may die at any point, with statements of
-//! the dead that land later, replies that are lost, rows that are seen before they are flushed, a second mover, and a
+//! The model of a cutover: movers, a gate, a source and a target, each of which may die at any point, with statements
+//! of the dead that land later, replies that are lost, rows that are seen before they are flushed, a second mover, and a
 //! deadline that passes at any moment. The engine is whoever starts movers: its death is that nobody does for a while.
 //!
 //! Owns what may happen and what must be true. What mover and gate do next is `piton_move::cutover`, as in the code.
@@ -369,8 +369,8 @@ impl Model for Cutovers {
                 let seen = world.land(who, &mut actor, self.plant);
                 actor.at = seen.map_or(At::Sent, At::Replied);
                 world.actors[who] = Some(actor);
-                // Only what a reply says of the register can be out of date when it is read. To be killed before reading
-                // that it is done is to be killed with the next statement, which never lands.
+                // Only what a reply says of the register can be out of date when it is read. To be killed before
+                // reading that it is done is to be killed with the next statement, which never lands.
                 if let Some(seen @ (Seen::Done | Seen::No)) = seen {
                     world.go(who, seen, self.plant);
                 }

@@ -155,12 +155,7 @@ impl World {
                 written: false,
                 late: None,
             },
-            gate: Gate {
-                up: true,
-                phase: Phase::Open(Server::First),
-                looks: Looks::default(),
-                abort: None,
-            },
+            gate: Gate { up: true, phase: Phase::Open(Server::First), looks: Looks::default(), abort: None },
             actors: [Some(Actor::begin(Goal::Move)), None, None],
             ghost: None,
             writes: [Write::NotYet; 2],
@@ -208,8 +203,7 @@ impl World {
         self.writes[write] = if taken && answered { Write::Acknowledged } else { Write::Unknown };
     }
 
-    fn change(&mut self, by: usize, attempt: Attempt, change: Change) {
-        let fenced = self.source.read_only;
+    fn change(&mut self, by: usize, attempt: Attempt, change: Change, fenced: bool) {
         self.put(by, self.source.row.changed(attempt, change, fenced));
     }
 
@@ -227,7 +221,7 @@ impl World {
     }
 
     pub(super) fn abort_lands(&mut self, attempt: Attempt) {
-        self.change(GATE, attempt, Change::Abort);
+        self.change(GATE, attempt, Change::Abort, false);
         self.flush(GATE);
     }
 
@@ -286,10 +280,13 @@ impl World {
             Step::ReadEndAgain => {
                 return yes(self.source.log.len() as u8 == actor.end || plant == Plant::EarlyEndAndNoSecondLook);
             }
-            Step::Commit => self.change(who, attempt, Change::Commit),
-            Step::Abort => self.change(who, attempt, Change::Abort),
+            Step::Commit => {
+                let fenced = self.source.read_only || plant == Plant::NoReadOnly;
+                self.change(who, attempt, Change::Commit, fenced);
+            }
+            Step::Abort => self.change(who, attempt, Change::Abort, false),
             Step::Unfence => (self.source.read_only, self.source.locked) = (false, false),
-            Step::RecordReopened => self.change(who, attempt, Change::Reopen),
+            Step::RecordReopened => self.change(who, attempt, Change::Reopen, false),
             Step::OpenTarget if self.target.row.lacks(attempt) => self.target.closed = false,
             Step::ProveOpen => return yes(!self.target.closed),
             Step::CopyRegister => self.target.row = self.target.row.copied(attempt),

@@ -1,7 +1,7 @@
 //! The cutover: c0 to c9 of the move, in one process that may die anywhere.
 //!
-//! `register`, `steps` and `holding` decide, without touching anything; the model of the protocol in `campaigns` calls the
-//! same functions. [docs/design/016](../../../../docs/design/016-the-cutover.md) has the table of transitions and what
+//! `register`, `steps` and `holding` decide, without touching anything; the model of the protocol in `campaigns` calls
+//! the same functions. [docs/design/016](../../../../docs/design/016-the-cutover.md) has the table of transitions and what
 //! the model found.
 //!
 //! Owns the order of a cutover, its fences, its register, and finishing what a dead mover left. Never decides *when* to

@@ -1,7 +1,7 @@
 //! What a cutover needs of others: gates, the stream, the way back.
 //!
-//! Owns these traits, and the stream's on a running [`Mover`]. Whoever runs a cutover brings gates of its own: this crate
-//! knows none.
+//! Owns these traits, and the stream's on a running [`Mover`]. Whoever runs a cutover brings gates of its own: this
+//! crate knows none.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -129,3 +129,66 @@ fn word(state: State) -> &'static str {
         State::Reopened => "reopened",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use piton_testkit::SetupError;
+    use piton_testkit::mariadb::{MariaDb, Options};
+
+    use super::*;
+    use crate::error::Side;
+
+    const STATES: [State; 4] = [State::Open, State::Committed, State::Aborted, State::Reopened];
+
+    async fn put(link: &mut Link, row: Row) {
+        let Row { attempt: Attempt { epoch, number }, state } = row;
+        let sql =
+            format!("REPLACE INTO piton_move.register VALUES ('m', {epoch}, {number}, '{}', NULL, NULL)", word(state));
+        link.run(&sql).await.unwrap();
+    }
+
+    /// The model checks the functions; this checks that the statements are those functions.
+    #[tokio::test]
+    async fn every_statement_does_to_every_row_what_its_function_says() {
+        let server = match MariaDb::start(Options::default()) {
+            Ok(server) => server,
+            Err(SetupError::Missing { .. }) if std::env::var_os("PITON_REQUIRE_SERVERS").is_none() => {
+                println!("SKIPPED: no MariaDB server here");
+                return;
+            }
+            Err(error) => panic!("{error}"),
+        };
+        let table = Table::new("m");
+        let mut link = Link::locked(Side::Source, &server.url(""), "m", false).await.unwrap();
+        table.install(&mut link).await.unwrap();
+        assert_eq!(table.read(&mut link).await.unwrap(), Row::FIRST);
+        let attempts = [(1, 1), (1, 2), (2, 1)].map(|(epoch, number)| Attempt { epoch, number });
+        for fenced in [false, true] {
+            link.run(&format!("SET GLOBAL read_only = {}", u8::from(fenced))).await.unwrap();
+            for (row, attempt) in STATES.iter().flat_map(|state| {
+                let row = Row { attempt: attempts[1], state: *state };
+                attempts.map(|attempt| (row, attempt))
+            }) {
+                for change in [Change::Commit, Change::Abort, Change::Reopen] {
+                    put(&mut link, row).await;
+                    let said = table.change(&mut link, attempt, change).await.unwrap();
+                    let stands = table.read(&mut link).await.unwrap();
+                    assert_eq!((said, stands), (row.changed(attempt, change, fenced), stands), "{row:?} {change:?}");
+                    assert_eq!(said, stands);
+                }
+                put(&mut link, row).await;
+                table.copy(&mut link, attempt).await.unwrap();
+                assert_eq!(table.read(&mut link).await.unwrap(), row.copied(attempt), "{row:?} copy {attempt:?}");
+                put(&mut link, row).await;
+                assert_eq!(table.open_next(&mut link).await.unwrap(), row.next().unwrap_or(row), "{row:?}");
+            }
+        }
+        // None of it is in the log.
+        assert!(!server.sql("show binlog events").unwrap().contains("piton_move"));
+        // Nobody else gets the lock while this session lives, and the next one after it does.
+        let second = Link::locked(Side::Source, &server.url(""), "m", false).await;
+        assert!(matches!(second, Err(Fault::Lost(_))));
+        assert!(Link::locked(Side::Source, &server.url(""), "m", true).await.is_ok(), "whoever won the abort ends it");
+        assert!(matches!(link.run("SELECT 1").await, Err(Fault::Lost(_))));
+    }
+}
