@@ -290,7 +290,7 @@ fn dies_at(world: &World, point: &str, deadline: Duration, server_id: u32) {
 /// Nobody but the gate is left: it decides at its deadline, unfences, and lets the writers go on.
 #[test]
 fn a_mover_that_dies_before_c7_is_taken_back_by_the_gate() {
-    let deadline = Duration::from_secs(6);
+    let deadline = Duration::from_secs(3);
     let Some(world) = World::start(deadline) else { return };
     let clients = Clients::start(&world);
     let points = ["after:OpenAttempt", "after:Hold", "after:LockAccounts", "after:SetReadOnly", "after:ReadEnd"];
@@ -313,7 +313,7 @@ fn a_mover_that_dies_before_c7_is_taken_back_by_the_gate() {
 
 #[test]
 fn a_mover_that_dies_from_c7_on_is_finished_forward() {
-    let deadline = Duration::from_secs(6);
+    let deadline = Duration::from_secs(3);
     for point in ["after:Commit", "after:OpenTarget", "after:CopyRegister"] {
         let Some(world) = World::start(deadline) else { return };
         let clients = Clients::start(&world);
