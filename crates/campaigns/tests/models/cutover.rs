@@ -195,9 +195,7 @@ impl Cutovers {
                     }
                 }
                 Write::NotYet if index == DIRECT => {
-                    if world.direct_writes() {
-                        actions.push(Action::DirectWrite);
-                    }
+                    actions.extend(world.direct_writes().then_some(Action::DirectWrite));
                 }
                 Write::NotYet if world.gate.up && matches!(world.gate.phase, Phase::Open(_)) => {
                     actions.push(Action::ClientSends(index));
