@@ -19,6 +19,7 @@ pub mod audit;
 mod checkpoint;
 mod config;
 mod copy;
+pub mod cutover;
 mod depend;
 mod error;
 mod keys;

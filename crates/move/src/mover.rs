@@ -141,9 +141,10 @@ impl Mover {
     pub async fn wait_copied(&mut self) -> std::result::Result<(), MoveError> {
         let mut copied = self.copied.clone();
         tokio::select! {
-            outcome = copied.wait_for(|copied| *copied) => match outcome {
-                Ok(_) => Ok(()),
-                Err(_) => Err(ended(&mut self.tasks).await),
+            // What a channel lends must not be held while waiting.
+            is_copied = async { copied.wait_for(|copied| *copied).await.is_ok() } => match is_copied {
+                true => Ok(()),
+                false => Err(ended(&mut self.tasks).await),
             },
             error = ended(&mut self.tasks) => Err(error),
         }

@@ -2,6 +2,8 @@
 //!
 //! Each calls the functions that the code calls to decide; what they leave out stands at the top of each.
 
+mod cutover;
+mod cutover_world;
 mod lease;
 mod window;
 mod window_steps;

@@ -1,0 +1,458 @@
+//! Performs a cutover's steps on real servers and tells `steps` what it saw.
+//!
+//! Owns the sessions, the clock and the record of a cutover. What comes next is never decided here.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Mutex;
+
+use super::fence::{Account, Fence, Probes};
+use super::holding::{self, GateAct, Looks};
+use super::link::{Fault, Link, Reply};
+use super::parts::{Gate, Reverse, Stream};
+use super::preflight;
+use super::register::{Attempt, Change, Row, Server};
+use super::steps::{Cutover, Goal, Outcome, Seen, Step, WayBack};
+use super::table::Table;
+use crate::error::Side;
+use crate::position::Position;
+
+/// Between tries of a step that must succeed.
+const AGAIN: Duration = Duration::from_millis(20);
+/// Names a step before or after which the process dies, as if killed: `before:Commit`, `after:Commit`.
+const KILL: &str = "PITON_CUTOVER_KILL";
+
+/// What a cutover is told.
+#[derive(Clone)]
+pub struct Plan {
+    /// The move's name, at most 40 characters; it names the register's row and the lock on each server.
+    pub name: String,
+    /// The epoch to decide: one more than the last that was committed.
+    pub epoch: u64,
+    /// `mysql://user:password@host:port/` of an account that may do everything.
+    pub first: String,
+    pub second: String,
+    /// All accounts that the application writes with, on both servers.
+    pub accounts: Vec<Account>,
+    pub way_back: WayBack,
+    /// c1: time for open transactions to end.
+    pub drain: Duration,
+    /// D: from the hold on.
+    pub deadline: Duration,
+}
+
+impl std::fmt::Debug for Plan {
+    /// Without the addresses, which hold passwords.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Plan").field("name", &self.name).field("epoch", &self.epoch).finish_non_exhaustive()
+    }
+}
+
+impl Plan {
+    pub(super) fn url(&self, server: Server) -> &str {
+        match server {
+            Server::First => &self.first,
+            Server::Second => &self.second,
+        }
+    }
+
+    pub(super) fn target(&self) -> Server {
+        Server::of(self.epoch)
+    }
+
+    pub(super) fn source(&self) -> Server {
+        self.target().other()
+    }
+
+    async fn link(&self, side: Side, ends_holder: bool) -> Reply<Link> {
+        let server = if side == Side::Source { self.source() } else { self.target() };
+        Link::locked(side, self.url(server), &self.name, ends_holder).await
+    }
+}
+
+/// What came of a cutover.
+#[derive(Debug, Clone)]
+pub struct Report {
+    pub outcome: Outcome,
+    pub attempt: Attempt,
+    /// From the hold until the gates were told, committed or not.
+    pub pause: Option<Duration>,
+    /// Each step, how long it took, and what it saw.
+    pub steps: Vec<(Step, Duration, Seen)>,
+    /// Why it went back, or did not begin.
+    pub reasons: Vec<String>,
+}
+
+/// A cutover under way.
+pub struct Driver<'a> {
+    plan: Plan,
+    gates: Vec<Arc<dyn Gate>>,
+    stream: Option<&'a mut dyn Stream>,
+    reverse: Option<&'a mut dyn Reverse>,
+    table: Table,
+    fence: Fence,
+    source: Option<Link>,
+    target: Option<Link>,
+    source_probes: Option<Probes>,
+    target_probes: Option<Probes>,
+    end: Option<Position>,
+    began: Option<Instant>,
+    pause: Option<Duration>,
+    reasons: Vec<String>,
+}
+
+impl<'a> Driver<'a> {
+    #[must_use]
+    pub fn new(plan: Plan, gates: Vec<Arc<dyn Gate>>) -> Self {
+        let (table, fence) = (Table::new(&plan.name), Fence::new(&plan.accounts));
+        Self {
+            plan,
+            gates,
+            stream: None,
+            reverse: None,
+            table,
+            fence,
+            source: None,
+            target: None,
+            source_probes: None,
+            target_probes: None,
+            end: None,
+            began: None,
+            pause: None,
+            reasons: Vec::new(),
+        }
+    }
+
+    /// With the stream that a move needs; settling needs none.
+    #[must_use]
+    pub fn with(mut self, stream: &'a mut dyn Stream, reverse: Option<&'a mut dyn Reverse>) -> Self {
+        (self.stream, self.reverse) = (Some(stream), reverse);
+        self
+    }
+
+    /// Makes the register on both servers and closes the target to the application. Before the gates start: a gate
+    /// holds until it has read both registers.
+    ///
+    /// # Errors
+    /// When a server cannot be used, or somebody else has its lock.
+    pub async fn prepare(&mut self) -> Result<(), Fault> {
+        let mut source = self.plan.link(Side::Source, false).await?;
+        self.table.install(&mut source).await?;
+        let mut target = self.plan.link(Side::Target, false).await?;
+        self.table.install(&mut target).await?;
+        if self.table.read(&mut target).await?.committed() < self.plan.epoch {
+            self.fence.lock_accounts(&mut target).await?;
+            self.fence.set_read_only(&mut target, self.plan.deadline).await?;
+            self.fence.kill_sessions(&mut target).await?;
+        }
+        Ok(())
+    }
+
+    /// Cuts over, or settles what an earlier mover left. Ends only when one side is true and open, however long that
+    /// takes: a server that is down is waited for.
+    pub async fn run(&mut self, goal: Goal) -> Report {
+        let mut cut = Cutover::begin(self.plan.epoch, goal, self.plan.way_back);
+        let mut steps = Vec::new();
+        let outcome = loop {
+            if let Step::End(outcome) = cut.step {
+                break outcome;
+            }
+            kill_point("before", cut.step);
+            let started = Instant::now();
+            let seen = if cut.obeys_deadline() && self.is_late() { Seen::Late } else { self.perform(&cut).await };
+            kill_point("after", cut.step);
+            steps.push((cut.step, started.elapsed(), seen));
+            let again = matches!(cut.step, Step::Connect | Step::OpenTarget | Step::ProveOpen | Step::CopyRegister);
+            if again && seen != Seen::Done {
+                tokio::time::sleep(AGAIN).await;
+            }
+            cut = cut.after(seen);
+        };
+        self.remove_probes().await;
+        let reasons = std::mem::take(&mut self.reasons);
+        Report { outcome, attempt: cut.attempt, pause: self.pause, steps, reasons }
+    }
+
+    fn is_late(&self) -> bool {
+        self.began.is_some_and(|began| began.elapsed() >= self.plan.deadline)
+    }
+
+    /// Time for one step inside the pause.
+    fn quarter(&self) -> Duration {
+        self.plan.deadline / 4
+    }
+
+    async fn perform(&mut self, cut: &Cutover) -> Seen {
+        match self.act(cut).await {
+            Ok(seen) => seen,
+            Err(Fault::No(why)) => self.say(cut.step, &why, Seen::No),
+            Err(Fault::Lost(why)) => {
+                let on_target = matches!(cut.step, Step::OpenTarget | Step::ProveOpen | Step::CopyRegister);
+                match cut.step {
+                    _ if on_target => self.target = None,
+                    Step::ArmReverse if self.target.is_none() => return self.say(cut.step, &why, Seen::No),
+                    _ => self.source = None,
+                }
+                self.say(cut.step, &why, Seen::Lost)
+            }
+        }
+    }
+
+    fn say(&mut self, step: Step, why: &str, seen: Seen) -> Seen {
+        self.reasons.push(format!("{step:?}: {why}"));
+        seen
+    }
+
+    async fn act(&mut self, cut: &Cutover) -> Reply<Seen> {
+        let (attempt, quarter) = (cut.attempt, self.quarter());
+        match cut.step {
+            Step::Connect => {
+                self.source = None;
+                self.source = Some(self.plan.link(Side::Source, cut.goal == Goal::Reopen).await?);
+            }
+            Step::Look => return Ok(Seen::Row(self.table.read(source(&mut self.source)?).await?)),
+            Step::Preflight => return self.preflight().await,
+            Step::OpenAttempt => return Ok(Seen::Row(self.table.open_next(source(&mut self.source)?).await?)),
+            Step::Hold => return Ok(self.hold(attempt).await),
+            Step::LockAccounts => self.fence.lock_accounts(source(&mut self.source)?).await?,
+            Step::SetReadOnly => self.fence.set_read_only(source(&mut self.source)?, quarter).await?,
+            Step::ProveFence => self.prove_fence().await?,
+            Step::ReadEnd => self.end = Some(preflight::position(source(&mut self.source)?).await?),
+            Step::WaitApplied => return Ok(self.stream_step(true).await),
+            Step::VerifyDirty => return Ok(self.stream_step(false).await),
+            Step::ArmReverse => self.arm_reverse(attempt).await?,
+            Step::ReadEndAgain => {
+                let end = self.end.clone().unwrap_or_default();
+                preflight::nothing_after(source(&mut self.source)?, &end).await?;
+            }
+            Step::Commit => return self.change(attempt, Change::Commit).await,
+            Step::OpenTarget => self.open_target(attempt).await?,
+            Step::ProveOpen => match &mut self.target_probes {
+                Some(probes) => probes.write().await?,
+                None => return Err(Fault::No("no account of ours to prove it with".to_owned())),
+            },
+            Step::CopyRegister => self.table.copy(target(&mut self.target)?, attempt).await?,
+            Step::ReleaseForward => self.release(attempt, attempt.target()).await,
+            Step::KillSessions => drop(self.fence.kill_sessions(source(&mut self.source)?).await?),
+            Step::Abort => return self.change(attempt, Change::Abort).await,
+            Step::Unfence => self.fence.lift(source(&mut self.source)?).await?,
+            Step::RecordReopened => return self.change(attempt, Change::Reopen).await,
+            Step::ReleaseBack => self.release(attempt, attempt.source()).await,
+            Step::End(_) => {}
+        }
+        Ok(Seen::Done)
+    }
+
+    async fn change(&mut self, attempt: Attempt, change: Change) -> Reply<Seen> {
+        Ok(Seen::Row(self.table.change(source(&mut self.source)?, attempt, change).await?))
+    }
+
+    async fn preflight(&mut self) -> Reply<Seen> {
+        let lag = self.stream.as_ref().map(|stream| stream.lag());
+        let mut target = self.plan.link(Side::Target, false).await?;
+        let source = source(&mut self.source)?;
+        let refusals = preflight::look(source, &mut target, &self.fence, lag, self.plan.way_back).await?;
+        if !refusals.is_empty() {
+            self.reasons.extend(refusals);
+            return Ok(Seen::No);
+        }
+        // The target's are made on a server that is read-only: our account may write there.
+        let mut probes = Probes::make(source, self.plan.url(self.plan.source()), &self.fence).await?;
+        probes.open().await?;
+        self.source_probes = Some(probes);
+        let url = self.plan.url(self.plan.target());
+        self.target_probes = Some(Probes::make(&mut target, url, &self.fence).await?);
+        self.target = Some(target);
+        Ok(Seen::Done)
+    }
+
+    async fn hold(&mut self, attempt: Attempt) -> Seen {
+        self.began = Some(Instant::now());
+        let holds = self.gates.iter().map(|gate| gate.hold(attempt, self.plan.drain, self.plan.deadline));
+        let held = tokio::time::timeout(self.plan.deadline, futures_util::future::join_all(holds)).await;
+        let failed: Vec<String> = match held {
+            Ok(all) => all.into_iter().filter_map(Result::err).collect(),
+            Err(_) => vec!["a gate does not answer".to_owned()],
+        };
+        if failed.is_empty() {
+            return Seen::Done;
+        }
+        self.reasons.extend(failed);
+        Seen::No
+    }
+
+    async fn prove_fence(&mut self) -> Reply<()> {
+        if self.fence.locked(source(&mut self.source)?).await? < self.fence.count() {
+            return Err(Fault::No("an account is not locked".to_owned()));
+        }
+        match &mut self.source_probes {
+            Some(probes) => probes.are_refused().await,
+            None => Err(Fault::No("no account of ours to prove it with".to_owned())),
+        }
+    }
+
+    /// c4 and c5.
+    async fn stream_step(&mut self, applies: bool) -> Seen {
+        let limit = self.plan.deadline.saturating_sub(self.began.map_or(Duration::ZERO, |began| began.elapsed()));
+        let limit = if applies { limit } else { limit.min(self.quarter()) };
+        let end = self.end.clone().unwrap_or_default();
+        let Some(stream) = &mut self.stream else { return Seen::No };
+        let work = if applies { stream.wait_applied(&end) } else { stream.verify() };
+        match tokio::time::timeout(limit, work).await {
+            Ok(Ok(())) => Seen::Done,
+            Ok(Err(why)) => {
+                self.reasons.push(why);
+                Seen::No
+            }
+            Err(_) => {
+                self.reasons.push(format!("not {} in time", if applies { "applied" } else { "compared" }));
+                Seen::No
+            }
+        }
+    }
+
+    async fn arm_reverse(&mut self, attempt: Attempt) -> Reply<()> {
+        let from = preflight::position(target(&mut self.target)?).await.map_err(|fault| match fault {
+            Fault::Lost(why) | Fault::No(why) => Fault::No(why),
+        })?;
+        if !self.table.keep_reverse(source(&mut self.source)?, attempt, &from).await? {
+            return Err(Fault::No("the attempt is decided".to_owned()));
+        }
+        match &mut self.reverse {
+            Some(reverse) => reverse.arm(&from).await.map_err(Fault::No),
+            None => Ok(()),
+        }
+    }
+
+    async fn open_target(&mut self, attempt: Attempt) -> Reply<()> {
+        if self.target.is_none() {
+            self.target = Some(self.plan.link(Side::Target, false).await?);
+        }
+        let link = target(&mut self.target)?;
+        // An open of a dead mover must not undo what came after it: the lock is ours, and the row tells.
+        if self.table.read(link).await?.lacks(attempt) {
+            self.fence.lift(link).await?;
+        }
+        if self.target_probes.is_none() {
+            let url = self.plan.url(self.plan.target());
+            self.target_probes = Some(Probes::make(link, url, &self.fence).await?);
+        }
+        Ok(())
+    }
+
+    async fn release(&mut self, attempt: Attempt, to: Server) {
+        let released = self.gates.iter().map(|gate| gate.release(attempt, to));
+        let limit = tokio::time::timeout(self.plan.deadline, futures_util::future::join_all(released));
+        let failed = limit.await.map(|all| all.into_iter().filter_map(Result::err).collect::<Vec<_>>());
+        // They read the registers themselves.
+        self.reasons.extend(failed.unwrap_or_default());
+        self.pause = self.began.map(|began| began.elapsed());
+    }
+
+    async fn remove_probes(&mut self) {
+        for (probes, link) in
+            [(self.source_probes.take(), &mut self.source), (self.target_probes.take(), &mut self.target)]
+        {
+            if let (Some(probes), Some(link)) = (probes, link.as_mut()) {
+                // What stays is made anew by the next mover, with another password.
+                let _ = probes.remove(link).await;
+            }
+        }
+        (self.source, self.target) = (None, None);
+    }
+}
+
+fn source(link: &mut Option<Link>) -> Reply<&mut Link> {
+    link.as_mut().ok_or_else(|| Fault::Lost("the session on the source is gone".to_owned()))
+}
+
+fn target(link: &mut Option<Link>) -> Reply<&mut Link> {
+    link.as_mut().ok_or_else(|| Fault::Lost("the session on the target is gone".to_owned()))
+}
+
+fn kill_point(when: &str, step: Step) {
+    if std::env::var(KILL).is_ok_and(|point| point == format!("{when}:{step:?}")) {
+        std::process::abort();
+    }
+}
+
+/// What a gate asks while it holds, and when it starts. Keeps a session with each server.
+pub struct Asker {
+    plan: Plan,
+    table: Table,
+    first: Mutex<Option<Link>>,
+    second: Mutex<Option<Link>>,
+}
+
+impl std::fmt::Debug for Asker {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Asker").field("plan", &self.plan).finish_non_exhaustive()
+    }
+}
+
+impl Asker {
+    #[must_use]
+    pub fn new(plan: Plan) -> Self {
+        let table = Table::new(&plan.name);
+        Self { plan, table, first: Mutex::new(None), second: Mutex::new(None) }
+    }
+
+    async fn row(&self, server: Server) -> Option<Row> {
+        let mut kept = if server == Server::First { self.first.lock().await } else { self.second.lock().await };
+        if kept.is_none() {
+            *kept = Link::open(Side::Source, self.plan.url(server)).await.ok();
+        }
+        let row = match kept.as_mut() {
+            Some(link) => self.table.read(link).await,
+            None => return None,
+        };
+        if row.is_err() {
+            *kept = None;
+        }
+        row.ok()
+    }
+
+    /// From where the way back is to read the target's log: the position before the application's first write there.
+    ///
+    /// # Errors
+    /// When the source cannot be read.
+    pub async fn reverse(&self) -> Result<Option<Position>, Fault> {
+        let mut link = Link::open(Side::Source, self.plan.url(self.plan.source())).await?;
+        self.table.reverse(&mut link).await
+    }
+
+    /// Where a gate may let things pass: `None` while it must hold. `hold`: the attempt it holds for, if it knows one.
+    /// When it is late it tries to abort, and to reopen the source of an aborted attempt.
+    ///
+    /// # Errors
+    /// When the source cannot be asked to abort: nobody knows, so the gate holds and asks again.
+    pub async fn ask(&self, hold: Option<Attempt>, late: bool) -> Result<Option<Server>, Fault> {
+        let (first, second) = tokio::join!(self.row(Server::First), self.row(Server::Second));
+        let looks = Looks { first, second };
+        let act = match hold {
+            Some(hold) => holding::held(hold, late, looks),
+            None => holding::started(late, looks),
+        };
+        match act {
+            GateAct::Keep => Ok(None),
+            GateAct::Open(server) => Ok(Some(server)),
+            GateAct::Abort(attempt) => {
+                let mut link = Link::open(Side::Source, self.plan.url(attempt.source())).await?;
+                self.table.change(&mut link, attempt, Change::Abort).await?;
+                Ok(None)
+            }
+            GateAct::Reopen(attempt) => {
+                let plan = Plan { epoch: attempt.epoch, ..self.plan.clone() };
+                Driver::new(plan, Vec::new()).run(Goal::Reopen).await;
+                Ok(None)
+            }
+        }
+    }
+
+    /// The attempt of the plan's epoch that the source's register knows.
+    pub async fn attempt(&self) -> Option<Attempt> {
+        let row = self.row(self.plan.source()).await?;
+        (row.attempt.epoch == self.plan.epoch).then_some(row.attempt)
+    }
+}

@@ -1,0 +1,190 @@
+//! What keeps the application out of a server, and the proof that it does.
+//!
+//! Owns both fences of MariaDB and MySQL. Account locks are durable and stop new sessions only; `read_only` stops open
+//! sessions and is gone after a restart: so both. They are proven by a write that must fail, in a session of an account
+//! with exactly the application's privileges, opened before the fence. Never decides when to fence.
+
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Opts, OptsBuilder};
+
+use super::link::{Fault, Link, Reply};
+use crate::source::heartbeat::SCHEMA;
+
+/// What a server says to a write while it is read-only.
+const READ_ONLY: u16 = 1290;
+const PROOF_LIMIT: Duration = Duration::from_secs(2);
+
+/// An account of the application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    pub user: String,
+    pub host: String,
+}
+
+impl Account {
+    #[must_use]
+    pub fn new(user: &str, host: &str) -> Self {
+        Self { user: user.to_owned(), host: host.to_owned() }
+    }
+
+    fn quoted(&self) -> String {
+        let quoted = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"));
+        format!("{}@{}", quoted(&self.user), quoted(&self.host))
+    }
+}
+
+/// All accounts of the application.
+#[derive(Debug, Clone)]
+pub(super) struct Fence {
+    accounts: Vec<Account>,
+}
+
+impl Fence {
+    pub(super) fn new(accounts: &[Account]) -> Self {
+        Self { accounts: accounts.to_vec() }
+    }
+
+    fn list(&self) -> String {
+        self.accounts.iter().map(Account::quoted).collect::<Vec<_>>().join(", ")
+    }
+
+    pub(super) async fn lock_accounts(&self, link: &mut Link) -> Reply<()> {
+        link.run(&format!("ALTER USER {} ACCOUNT LOCK", self.list())).await
+    }
+
+    /// Waits for statements that write at most this long.
+    pub(super) async fn set_read_only(&self, link: &mut Link, limit: Duration) -> Reply<()> {
+        // `lock_wait_timeout` counts whole seconds; this one counts less, and ends the same wait.
+        link.run(&format!("SET SESSION max_statement_time = {}", limit.as_secs_f64())).await?;
+        let set = link.run("SET GLOBAL read_only = 1").await;
+        link.run("SET SESSION max_statement_time = 0").await?;
+        set
+    }
+
+    pub(super) async fn lift(&self, link: &mut Link) -> Reply<()> {
+        link.run("SET GLOBAL read_only = 0").await?;
+        link.run(&format!("ALTER USER {} ACCOUNT UNLOCK", self.list())).await?;
+        let read_only: Option<u8> = link.first("SELECT @@GLOBAL.read_only").await?;
+        match (read_only, self.locked(link).await?) {
+            (Some(0), 0) => Ok(()),
+            (_, locked) => Err(Fault::No(format!("{locked} accounts are locked still, or the server is read-only"))),
+        }
+    }
+
+    /// How many of the accounts are locked.
+    pub(super) async fn locked(&self, link: &mut Link) -> Reply<usize> {
+        let mut locked = 0;
+        for account in &self.accounts {
+            let created: Option<String> = link.first(&format!("SHOW CREATE USER {}", account.quoted())).await?;
+            locked += usize::from(created.is_some_and(|text| text.contains("ACCOUNT LOCK")));
+        }
+        Ok(locked)
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.accounts.len()
+    }
+
+    /// Ends all sessions of the application; how many there were.
+    pub(super) async fn kill_sessions(&self, link: &mut Link) -> Reply<usize> {
+        let sessions: Vec<(u64, String)> = link.all("SELECT id, user FROM information_schema.processlist").await?;
+        let ours = sessions.into_iter().filter(|(_, user)| self.accounts.iter().any(|account| account.user == *user));
+        let mut killed = 0;
+        for (id, _) in ours {
+            match link.run(&format!("KILL CONNECTION {id}")).await {
+                Ok(()) => killed += 1,
+                // It has ended by itself.
+                Err(Fault::No(_)) => {}
+                Err(lost) => return Err(lost),
+            }
+        }
+        Ok(killed)
+    }
+}
+
+/// Accounts of ours with the application's privileges, one for each of its accounts, and a permanent table to write to.
+pub(super) struct Probes {
+    opts: Vec<OptsBuilder>,
+    open: Vec<Conn>,
+}
+
+impl Probes {
+    pub(super) async fn make(link: &mut Link, url: &str, fence: &Fence) -> Reply<Self> {
+        link.run(&format!(
+            "CREATE TABLE IF NOT EXISTS {SCHEMA}.probe (id BIGINT AUTO_INCREMENT PRIMARY KEY, at TIMESTAMP(6))
+             ENGINE = InnoDB"
+        ))
+        .await?;
+        let password: Option<String> = link.first("SELECT HEX(RANDOM_BYTES(16))").await?;
+        let password = password.unwrap_or_default();
+        let mut opts = Vec::new();
+        for (index, account) in fence.accounts.iter().enumerate() {
+            let probe = format!("piton_probe_{index}");
+            link.run(&format!("DROP USER IF EXISTS '{probe}'@'%'")).await?;
+            link.run(&format!("CREATE USER '{probe}'@'%' IDENTIFIED BY '{password}'")).await?;
+            let grants: Vec<String> = link.all(&format!("SHOW GRANTS FOR {}", account.quoted())).await?;
+            for grant in grants {
+                if let Some((what, _)) = grant.split_once(" TO ").filter(|(what, _)| what.starts_with("GRANT ")) {
+                    link.run(&format!("{what} TO '{probe}'@'%'")).await?;
+                }
+            }
+            link.run(&format!("GRANT INSERT ON {SCHEMA}.probe TO '{probe}'@'%'")).await?;
+            let base = Opts::from_url(url).map_err(|error| Fault::No(error.to_string()))?;
+            let as_probe = OptsBuilder::from_opts(base).user(Some(&probe)).pass(Some(&password)).prefer_socket(false);
+            opts.push(as_probe.db_name(None::<String>));
+        }
+        Ok(Self { opts, open: Vec::new() })
+    }
+
+    /// Sessions that are open before the fence is up.
+    pub(super) async fn open(&mut self) -> Reply<()> {
+        self.open.clear();
+        for opts in &self.opts {
+            let conn = Conn::new(opts.clone()).await.map_err(|error| Fault::No(format!("log in to prove: {error}")))?;
+            self.open.push(conn);
+        }
+        Ok(())
+    }
+
+    /// Every open session must be refused, by the fence and nothing else.
+    pub(super) async fn are_refused(&mut self) -> Reply<()> {
+        if self.open.is_empty() {
+            return Err(Fault::No("no session is open to prove the fence with".to_owned()));
+        }
+        for conn in &mut self.open {
+            let wrote = tokio::time::timeout(PROOF_LIMIT, conn.query_drop(write())).await;
+            match wrote {
+                Ok(Err(mysql_async::Error::Server(error))) if error.code == READ_ONLY => {}
+                Ok(Ok(())) => return Err(Fault::No("a write as the application was not refused".to_owned())),
+                other => return Err(Fault::No(format!("the fence could not be proven: {other:?}"))),
+            }
+        }
+        Ok(())
+    }
+
+    /// New sessions must be able to write.
+    pub(super) async fn write(&mut self) -> Reply<()> {
+        self.open().await?;
+        for conn in &mut self.open {
+            let wrote = tokio::time::timeout(PROOF_LIMIT, conn.query_drop(write())).await;
+            match wrote {
+                Ok(Ok(())) => {}
+                other => return Err(Fault::No(format!("a write as the application failed: {other:?}"))),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn remove(self, link: &mut Link) -> Reply<()> {
+        for index in 0..self.opts.len() {
+            link.run(&format!("DROP USER IF EXISTS 'piton_probe_{index}'@'%'")).await?;
+        }
+        Ok(())
+    }
+}
+
+fn write() -> String {
+    format!("INSERT INTO {SCHEMA}.probe (at) VALUES (NOW(6))")
+}

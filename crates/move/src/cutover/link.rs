@@ -1,0 +1,102 @@
+//! A session with a server whose loss is told apart from its refusals.
+//!
+//! Owns one connection, its limits of time and the server's named lock. Everything that changes a fence or the register
+//! goes through the one session that holds the lock: the lock ends with the session, and the session only after its
+//! last statement, so who gets the lock knows that nothing of its predecessor can land any more. Nothing that it
+//! writes is logged.
+
+use std::time::Duration;
+
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{Conn, Error};
+use tokio::time::timeout;
+
+use crate::error::{MoveError, Side};
+
+/// A statement that takes longer is given up with its session: whether it happened is then found out in a new one.
+const STATEMENT_LIMIT: Duration = Duration::from_secs(3);
+/// How long one try waits for the lock of a session that is ending.
+const LOCK_S: u32 = 1;
+
+/// Why a statement brought nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// The server refused it, or said what must not be.
+    No(String),
+    /// The session is gone: it may have happened, or happen yet.
+    Lost(String),
+}
+
+pub(super) type Reply<T> = Result<T, Fault>;
+
+pub(super) struct Link {
+    conn: Conn,
+}
+
+fn fault(error: &Error) -> Fault {
+    match error {
+        // Killed, shutting down, or the session is being ended.
+        Error::Server(server) if matches!(server.code, 1053 | 1927 | 3169) => Fault::Lost(server.to_string()),
+        Error::Server(server) => Fault::No(format!("{} {}", server.code, server.message)),
+        other => Fault::Lost(other.to_string()),
+    }
+}
+
+impl Link {
+    /// A session of ours.
+    pub(super) async fn open(side: Side, url: &str) -> Reply<Self> {
+        let conn = crate::session::open(side, url).await.map_err(|error| match &error {
+            MoveError::Server { source, .. } => Fault::Lost(format!("{error}: {source}")),
+            _ => Fault::Lost(error.to_string()),
+        })?;
+        let mut link = Self { conn };
+        link.run("SET SESSION sql_log_bin = 0").await?;
+        Ok(link)
+    }
+
+    /// A session of ours that holds the server's lock for this move. `ends_holder`: whoever has it is ended; only
+    /// after an abort was won.
+    pub(super) async fn locked(side: Side, url: &str, name: &str, ends_holder: bool) -> Reply<Self> {
+        let mut link = Self::open(side, url).await?;
+        let lock = format!("piton-move/{name}");
+        if ends_holder {
+            let holder: Option<Option<u64>> = link.first(&format!("SELECT IS_USED_LOCK('{lock}')")).await?;
+            if let Some(id) = holder.flatten() {
+                // It may have ended by itself meanwhile.
+                match link.run(&format!("KILL CONNECTION {id}")).await {
+                    Ok(()) | Err(Fault::No(_)) => {}
+                    Err(lost) => return Err(lost),
+                }
+            }
+        }
+        let got: Option<Option<u8>> = link.first(&format!("SELECT GET_LOCK('{lock}', {LOCK_S})")).await?;
+        match got.flatten() {
+            Some(1) => Ok(link),
+            _ => Err(Fault::Lost("another session holds the move's lock".to_owned())),
+        }
+    }
+
+    pub(super) async fn run(&mut self, sql: &str) -> Reply<()> {
+        match timeout(STATEMENT_LIMIT, self.conn.query_drop(sql)).await {
+            Ok(outcome) => outcome.map_err(|error| fault(&error)),
+            Err(_) => Err(Fault::Lost(format!("no answer to {sql}"))),
+        }
+    }
+
+    /// Runs it, and says whether it changed a row.
+    pub(super) async fn changes(&mut self, sql: &str) -> Reply<bool> {
+        self.run(sql).await?;
+        Ok(self.conn.affected_rows() > 0)
+    }
+
+    pub(super) async fn first<T: FromRow + Send + 'static>(&mut self, sql: &str) -> Reply<Option<T>> {
+        Ok(self.all(sql).await?.into_iter().next())
+    }
+
+    pub(super) async fn all<T: FromRow + Send + 'static>(&mut self, sql: &str) -> Reply<Vec<T>> {
+        match timeout(STATEMENT_LIMIT, self.conn.query(sql)).await {
+            Ok(outcome) => outcome.map_err(|error| fault(&error)),
+            Err(_) => Err(Fault::Lost(format!("no answer to {sql}"))),
+        }
+    }
+}

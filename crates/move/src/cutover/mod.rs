@@ -1,0 +1,23 @@
+//! The cutover: c0 to c9 of the move, in one process that may die anywhere.
+//!
+//! `register`, `steps` and `holding` decide, without touching anything; the model of the protocol in `campaigns` calls
+//! the same functions. [docs/design/016](../../../../docs/design/016-the-cutover.md) has the table of transitions and what
+//! the model found.
+//!
+//! Owns the order of a cutover, its fences, its register, and finishing what a dead mover left. Never decides *when* to
+//! cut over, and knows no runbook.
+
+mod drive;
+mod fence;
+pub mod holding;
+mod link;
+mod parts;
+mod preflight;
+pub mod register;
+pub mod steps;
+mod table;
+
+pub use drive::{Asker, Driver, Plan, Report};
+pub use fence::Account;
+pub use link::Fault;
+pub use parts::{Answer, Gate, Reverse, Stream};

@@ -1,0 +1,352 @@
+//! Cutovers between two real servers, under writers that go through a real gate; and movers that die at each step.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "tests")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Opts, OptsBuilder};
+use piton_gate::{Backend, Decision, Register, ask};
+use piton_move::cutover::register::{Attempt, Server};
+use piton_move::cutover::steps::{Goal, Outcome, Step, WayBack};
+use piton_move::cutover::{Account, Answer, Asker, Driver, Gate, Plan, Report};
+use piton_move::{Config, Mover, TableName};
+use piton_testkit::mariadb::MariaDb;
+use serde_json::{Value, json};
+use support::Servers;
+
+const PASSWORD: &str = "secret";
+const WRITERS: u64 = 8;
+
+/// A gate behind its control socket.
+struct Control(PathBuf);
+
+impl Control {
+    async fn ask(&self, request: Value) -> Result<Value, String> {
+        let path = self.0.clone();
+        let asked = tokio::task::spawn_blocking(move || ask(&path, &request, Duration::from_secs(5)));
+        let answer = asked.await.unwrap().map_err(|error| error.to_string())?;
+        if answer["ok"] == json!(true) { Ok(answer) } else { Err(answer.to_string()) }
+    }
+}
+
+impl Gate for Control {
+    fn hold(&self, _: Attempt, drain: Duration, deadline: Duration) -> Answer<'_, ()> {
+        let (drain, deadline) = (drain.as_millis() as u64, deadline.as_millis() as u64);
+        Box::pin(async move {
+            let hold = json!({"do": "hold", "drain_ms": drain, "deadline_ms": deadline, "target": "new"});
+            let answer = self.ask(hold).await?;
+            if answer["drained"] == json!(true) { Ok(()) } else { Err(answer.to_string()) }
+        })
+    }
+
+    fn release(&self, _: Attempt, to: Server) -> Answer<'_, ()> {
+        Box::pin(async move {
+            if to == Server::Second {
+                self.ask(json!({"do": "switch", "backend": "new"})).await?;
+                return self.ask(json!({"do": "release"})).await.map(drop);
+            }
+            self.ask(json!({"do": "abort"})).await.map(drop)
+        })
+    }
+}
+
+/// What the gate obeys.
+struct Obeyed(Asker);
+
+impl Register for Obeyed {
+    fn decided(&self, epoch: u64) -> piton_gate::Answer<'_, Option<Decision>> {
+        Box::pin(async move { self.look(epoch, false).await })
+    }
+
+    fn try_abort(&self, epoch: u64) -> piton_gate::Answer<'_, Decision> {
+        Box::pin(async move { self.look(epoch, true).await?.ok_or_else(|| "not yet".to_owned()) })
+    }
+}
+
+impl Obeyed {
+    async fn look(&self, epoch: u64, late: bool) -> Result<Option<Decision>, String> {
+        let Some(attempt) = self.0.attempt().await.filter(|attempt| attempt.epoch == epoch) else { return Ok(None) };
+        let open = self.0.ask(Some(attempt), late).await.map_err(|fault| format!("{fault:?}"))?;
+        Ok(open.map(|server| if server == attempt.target() { Decision::Committed } else { Decision::Aborted }))
+    }
+}
+
+struct World {
+    servers: Servers,
+    gate: Arc<piton_gate::Gate>,
+    folder: tempfile::TempDir,
+    runtime: tokio::runtime::Runtime,
+}
+
+fn plan(source: &str, target: &str, deadline: Duration) -> Plan {
+    Plan {
+        name: "shop".to_owned(),
+        epoch: 1,
+        first: source.to_owned(),
+        second: target.to_owned(),
+        accounts: vec![Account::new("app", "%")],
+        way_back: WayBack::Armed,
+        drain: deadline / 2,
+        deadline,
+    }
+}
+
+fn config(source: &str, target: &str, server_id: u32) -> Config {
+    Config {
+        name: "shop".to_owned(),
+        source: source.to_owned(),
+        target: target.to_owned(),
+        replicas: Vec::new(),
+        tables: vec![TableName::new("shop", "w")],
+        server_id,
+        limits: piton_move::Limits::default(),
+    }
+}
+
+impl World {
+    fn start(deadline: Duration) -> Option<Self> {
+        let servers = support::start(&[])?;
+        for server in [&servers.source, &servers.target] {
+            server
+                .sql(&format!(
+                    "create database shop; create user app@'%' identified by '{PASSWORD}';
+                     grant select, insert, update, delete on shop.* to app@'%';
+                     create table shop.w (id bigint primary key, note varchar(50));"
+                ))
+                .unwrap();
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let plan = plan(&servers.source.url(""), &servers.target.url(""), deadline);
+        runtime.block_on(Driver::new(plan.clone(), Vec::new()).prepare()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let backends =
+            vec![Backend::plain("old", &servers.source.address()), Backend::plain("new", &servers.target.address())];
+        let mut gate = piton_gate::Config::new(([127, 0, 0, 1], 0).into(), backends);
+        let password = servers.source.password().to_owned();
+        gate.reader = Some(piton_gate::Reader { user: MariaDb::ADMIN.to_owned(), password });
+        gate.control = Some(folder.path().join("gate.sock"));
+        let gate = piton_gate::Gate::start_with(gate, Arc::new(Obeyed(Asker::new(plan)))).unwrap();
+        Some(Self { servers, gate, folder, runtime })
+    }
+
+    fn plan(&self, deadline: Duration) -> Plan {
+        plan(&self.servers.source.url(""), &self.servers.target.url(""), deadline)
+    }
+
+    fn control(&self) -> PathBuf {
+        self.folder.path().join("gate.sock")
+    }
+
+    fn as_app(port: u16) -> OptsBuilder {
+        let base = OptsBuilder::default().ip_or_hostname("127.0.0.1").tcp_port(port).prefer_socket(false);
+        base.user(Some("app")).pass(Some(PASSWORD)).db_name(Some("shop"))
+    }
+
+    /// Whether an application account can write there.
+    fn writable(&self, server: &MariaDb) -> bool {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let id = (1 << 60) + NEXT.fetch_add(1, Ordering::SeqCst);
+        self.runtime.block_on(async {
+            let Ok(mut conn) = Conn::new(Self::as_app(server.port())).await else { return false };
+            let wrote = conn.query_drop(format!("insert into w values ({id}, 'probe')")).await.is_ok();
+            drop(conn.query_drop(format!("delete from w where id = {id}")).await);
+            wrote
+        })
+    }
+
+    fn rows(server: &MariaDb) -> BTreeSet<u64> {
+        let text = server.sql("select id from shop.w").unwrap();
+        text.lines().map(|line| line.parse().unwrap()).collect()
+    }
+}
+
+/// Clients that write through the gate until they are stopped. Every error fails the test.
+struct Clients {
+    stop: Arc<AtomicBool>,
+    counts: Vec<Arc<AtomicU64>>,
+    tasks: Vec<tokio::task::JoinHandle<(Vec<u64>, Duration)>>,
+}
+
+impl Clients {
+    fn start(world: &World) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let counts: Vec<_> = (0..WRITERS).map(|_| Arc::new(AtomicU64::new(0))).collect();
+        let tasks = counts.iter().zip(1..).map(|(count, writer)| {
+            let (stop, count, port) = (Arc::clone(&stop), Arc::clone(count), world.gate.address().port());
+            world.runtime.spawn(async move {
+                let mut conn = Conn::new(World::as_app(port)).await.unwrap();
+                let (mut done, mut longest, mut id) = (Vec::new(), Duration::ZERO, writer << 32);
+                while !stop.load(Ordering::SeqCst) {
+                    id += 1;
+                    let began = Instant::now();
+                    conn.exec_drop("insert into w values (?, 'x')", (id,)).await.unwrap();
+                    longest = longest.max(began.elapsed());
+                    done.push(id);
+                    count.fetch_add(1, Ordering::SeqCst);
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                (done, longest)
+            })
+        });
+        Self { tasks: tasks.collect(), stop, counts }
+    }
+
+    /// All of them write on.
+    fn go_on(&self) {
+        let before: Vec<_> = self.counts.iter().map(|count| count.load(Ordering::SeqCst)).collect();
+        let began = Instant::now();
+        while self.counts.iter().zip(&before).any(|(count, before)| count.load(Ordering::SeqCst) <= *before) {
+            let died = self.tasks.iter().any(tokio::task::JoinHandle::is_finished);
+            assert!(!died && began.elapsed() < Duration::from_secs(60), "a writer does not go on");
+            std::thread::yield_now();
+        }
+    }
+
+    /// What was acknowledged, and the longest statement.
+    fn stop(self, world: &World) -> (BTreeSet<u64>, Duration) {
+        self.stop.store(true, Ordering::SeqCst);
+        let ends = self.tasks.into_iter().map(|task| world.runtime.block_on(task).unwrap());
+        ends.fold((BTreeSet::new(), Duration::ZERO), |(mut all, longest), (done, one)| {
+            all.extend(done);
+            (all, longest.max(one))
+        })
+    }
+}
+
+async fn cut(source: &str, target: &str, control: PathBuf, deadline: Duration, server_id: u32) -> Report {
+    let mut mover = Mover::start(config(source, target, server_id)).await.unwrap();
+    mover.wait_copied().await.unwrap();
+    let mut progress = mover.progress();
+    // The preflight wants to know the lag, which the next heartbeat tells.
+    while progress.borrow_and_update().lag.is_none_or(|lag| lag > Duration::from_millis(40)) {
+        progress.changed().await.unwrap();
+    }
+    let gates: Vec<Arc<dyn Gate>> = vec![Arc::new(Control(control))];
+    let report = Driver::new(plan(source, target, deadline), gates).with(&mut mover, None).run(Goal::Move).await;
+    mover.stop().await;
+    report
+}
+
+#[test]
+fn a_cutover_under_writers_loses_no_write_and_fails_none() {
+    let deadline = Duration::from_secs(10);
+    let Some(world) = World::start(deadline) else { return };
+    let clients = Clients::start(&world);
+    clients.go_on();
+    let (source, target) = (world.servers.source.url(""), world.servers.target.url(""));
+    let report = world.runtime.block_on(cut(&source, &target, world.control(), deadline, 900));
+    assert_eq!(report.outcome, Outcome::Moved, "{report:?}");
+    clients.go_on();
+    let (acknowledged, longest) = clients.stop(&world);
+    for (step, took, _) in &report.steps {
+        println!("{step:?} {took:?}");
+    }
+    println!("pause {:?}, longest statement {longest:?}, {} writes", report.pause.unwrap(), acknowledged.len());
+    assert_eq!(World::rows(&world.servers.target), acknowledged);
+    assert!(World::rows(&world.servers.source).is_subset(&acknowledged));
+    assert!(!world.writable(&world.servers.source) && world.writable(&world.servers.target));
+    // The way back is known from before the first write there.
+    let from = world.runtime.block_on(Asker::new(world.plan(deadline)).reverse()).unwrap().unwrap();
+    let events = world.servers.target.sql(&format!("show binlog events in '{}' from {}", from.file, from.offset));
+    assert!(events.unwrap().contains("(shop.w)"));
+}
+
+#[test]
+#[ignore = "a mover in a process of its own, which other tests start and which dies there"]
+fn a_mover_that_dies() {
+    let told = |name: &str| std::env::var(name).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let deadline = Duration::from_millis(told("PITON_TEST_DEADLINE_MS").parse().unwrap());
+    let control = PathBuf::from(told("PITON_TEST_CONTROL"));
+    let id = told("PITON_TEST_ID").parse().unwrap();
+    let report = runtime.block_on(cut(&told("PITON_TEST_SOURCE"), &told("PITON_TEST_TARGET"), control, deadline, id));
+    panic!("it was to die: {report:?}");
+}
+
+fn dies_at(world: &World, point: &str, deadline: Duration, server_id: u32) {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_mover_that_dies", "--ignored", "--nocapture"])
+        .env("PITON_CUTOVER_KILL", point)
+        .env("PITON_TEST_DEADLINE_MS", deadline.as_millis().to_string())
+        .env("PITON_TEST_CONTROL", world.control())
+        .env("PITON_TEST_SOURCE", world.servers.source.url(""))
+        .env("PITON_TEST_TARGET", world.servers.target.url(""))
+        .env("PITON_TEST_ID", server_id.to_string())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    // Nothing but the abort at that point: a test that failed ends with a code.
+    assert!(output.status.code().is_none(), "{point}: {text}");
+}
+
+/// Nobody but the gate is left: it decides at its deadline, unfences, and lets the writers go on.
+#[test]
+fn a_mover_that_dies_before_c7_is_taken_back_by_the_gate() {
+    let deadline = Duration::from_secs(3);
+    let Some(world) = World::start(deadline) else { return };
+    let clients = Clients::start(&world);
+    let points = ["after:OpenAttempt", "after:Hold", "after:LockAccounts", "after:SetReadOnly", "after:ReadEnd"];
+    let later = ["after:WaitApplied", "after:ArmReverse", "before:Commit"];
+    for (point, server_id) in points.into_iter().chain(later).zip(900..) {
+        dies_at(&world, point, deadline, server_id);
+        let died = Instant::now();
+        if point == "after:OpenAttempt" {
+            // No gate holds for it yet: a successor settles it.
+            let report = world.runtime.block_on(Driver::new(world.plan(deadline), Vec::new()).run(Goal::Settle));
+            assert_eq!(report.outcome, Outcome::Back, "{report:?}");
+        }
+        clients.go_on();
+        println!("{point}: writers go on after {:?}", died.elapsed());
+        assert!(world.writable(&world.servers.source) && !world.writable(&world.servers.target), "{point}");
+    }
+    let (acknowledged, _) = clients.stop(&world);
+    assert_eq!(World::rows(&world.servers.source), acknowledged);
+}
+
+#[test]
+fn a_mover_that_dies_from_c7_on_is_finished_forward() {
+    let deadline = Duration::from_secs(3);
+    for point in ["after:Commit", "after:OpenTarget", "after:CopyRegister"] {
+        let Some(world) = World::start(deadline) else { return };
+        let clients = Clients::start(&world);
+        dies_at(&world, point, deadline, 900);
+        assert!(!world.writable(&world.servers.source), "{point}");
+        let died = Instant::now();
+        if point != "after:CopyRegister" {
+            let report = world.runtime.block_on(Driver::new(world.plan(deadline), Vec::new()).run(Goal::Settle));
+            assert_eq!(report.outcome, Outcome::Moved, "{report:?}");
+            assert!(report.steps.iter().all(|(step, ..)| *step != Step::Unfence));
+        }
+        // The gate reads it on the target, which nobody told it.
+        clients.go_on();
+        println!("{point}: writers go on after {:?}", died.elapsed());
+        let (acknowledged, _) = clients.stop(&world);
+        assert!(!world.writable(&world.servers.source) && world.writable(&world.servers.target), "{point}");
+        assert_eq!(World::rows(&world.servers.target), acknowledged, "{point}");
+    }
+}
+
+/// Seen: `read_only` is gone after kill -9 and restart. The account lock stays, and nobody commits any more.
+#[test]
+fn a_source_that_dies_behind_its_fence_does_not_open_by_itself() {
+    let deadline = Duration::from_secs(30);
+    let Some(mut world) = World::start(deadline) else { return };
+    dies_at(&world, "after:ProveFence", deadline, 900);
+    world.servers.source.crash().unwrap();
+    world.servers.source.restart().unwrap();
+    assert_eq!(world.servers.source.sql("select @@global.read_only").unwrap(), "0\n");
+    assert!(!world.writable(&world.servers.source) && !world.writable(&world.servers.target));
+    let report = world.runtime.block_on(Driver::new(world.plan(deadline), Vec::new()).run(Goal::Settle));
+    assert_eq!(report.outcome, Outcome::Back, "{report:?}");
+    assert!(world.writable(&world.servers.source) && !world.writable(&world.servers.target));
+    let by_opts = Opts::from(World::as_app(world.gate.address().port()));
+    assert!(world.runtime.block_on(Conn::new(by_opts)).is_ok(), "the gate has opened to the source");
+}
