@@ -135,7 +135,10 @@ impl Seen {
     /// Its taking back holds: why. What held it before is taken back like everything else, and holds nothing; and while it has
     /// an engine, that may be about to look at it.
     pub fn holds_going_back(&self) -> Option<String> {
-        self.state.undoing.as_ref().filter(|_| !self.driven)?;
+        // Looked at again and again, and a run may have a hundred thousand steps.
+        if self.driven || self.state.undoing.is_none() || self.state.stuck_steps == 0 {
+            return None;
+        }
         let steps = self.state.steps_in_order();
         let undo = steps.iter().find_map(|(path, step)| {
             let failure = step.undo.held.as_ref()?;
@@ -144,9 +147,7 @@ impl Seen {
         // Nothing is taken back under the feet of what may still be alive, nor in what may be another place.
         let doubt = || {
             steps.iter().find_map(|(path, step)| match &step.phase {
-                Phase::Held(reason) if step.open.is_some() || matches!(**reason, HoldReason::Rotated { .. }) => {
-                    Some(format!("\"{path}\": {reason}"))
-                }
+                Phase::Held(reason) if step.is_stuck() => Some(format!("\"{path}\": {reason}")),
                 _ => None,
             })
         };

@@ -94,10 +94,11 @@ impl Shared {
                 fingerprint: step.fingerprint.unwrap_or(Digest::ZERO),
             };
             let Some(departure) = approved.plan.departure(asked) else { continue };
-            let now = entry.step().and_then(|step| step.fingerprint);
             let standing = self.journal.with(|state| {
-                let step = state.steps.get(&entry.path);
-                standing(step, now.or(step.map(|step| step.fingerprint)).unwrap_or(Digest::ZERO))
+                let known = state.steps.get(&entry.path);
+                // What has holes is not known to be another action.
+                let now = step.fingerprint.or(known.map(|known| known.fingerprint));
+                standing(known, now.unwrap_or(Digest::ZERO))
             });
             match standing {
                 Standing::Allowed => {}

@@ -94,7 +94,7 @@ impl Shared {
         request: &BranchesRequest,
     ) -> Result<Vec<Value>, Unwind> {
         let total = request.branches.len();
-        if self.journal.with(|state| state.scopes.get(&scope.path).is_some_and(|scope| scope.settled.is_some())) {
+        if self.journal.with(|state| state.is_settled(&scope.path)) {
             self.end_beside(&scope.path)?;
         }
         self.enter(scope, Some(total as u64));
@@ -294,7 +294,7 @@ impl Shared {
             return self.leave(&scope.path);
         }
         self.journal.transact(|state| {
-            let settled = state.scopes.get(&scope.path).is_some_and(|scope| scope.settled.is_some());
+            let settled = state.is_settled(&scope.path);
             let event = ScopeSettled { path: scope.path.clone(), value: None, failures };
             (if settled { Vec::new() } else { vec![Event::ScopeSettled(event)] }, ())
         });

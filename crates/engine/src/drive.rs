@@ -347,7 +347,6 @@ impl Engine {
             Unwind::Program(message) => Some(HoldReason::Program { message }),
             Unwind::Held | Unwind::Stopping | Unwind::Parked | Unwind::Undetermined(_) => None,
         };
-        let why_stopped = shared.why_stopped();
         let more = shared.journal.transact(|state| {
             let more = state.abort.is_some()
                 || (rehearsal_is_over(state) && !state.is_held())
@@ -356,7 +355,7 @@ impl Engine {
             let event = match reason {
                 Some(reason) if !state.run_holds.contains(&reason) => Some(Event::RunHeld { reason }),
                 None if !more && !state.is_held() => {
-                    Some(Event::RunHeld { reason: HoldReason::Program { message: why_stopped } })
+                    Some(Event::RunHeld { reason: HoldReason::Program { message: shared.why_stopped(state) } })
                 }
                 _ => None,
             };

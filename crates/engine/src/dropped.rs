@@ -75,9 +75,10 @@ impl Shared {
 
     /// The program has come to its end: what it has not come to is dropped, or held for a person.
     pub(crate) fn leave_nothing_behind(&self) -> Result<(), Unwind> {
-        let visited = std::mem::take(&mut *lock(&self.visited));
-        let left = self.journal.with(|state| left_over(state, |path| visited.contains(path)));
-        *lock(&self.visited) = visited;
+        let left = self.journal.with(|state| {
+            let visited = lock(&self.visited);
+            left_over(state, |path| visited.contains(path))
+        });
         let (mut drops, mut holds) = (HashSet::new(), Vec::new());
         for (path, what) in left {
             match what {
@@ -104,15 +105,12 @@ impl Shared {
     }
 
     /// Why an evaluation came to no end and nothing holds: an edit has put a step where nothing begins any more.
-    pub(crate) fn why_stopped(&self) -> String {
-        let visited: Vec<Path> = lock(&self.visited).iter().cloned().collect();
-        let settled = self.journal.with(|state| {
-            let settled = |scope: &Path| state.scopes.get(scope).is_some_and(|scope| scope.settled.is_some());
-            let unknown = |path: &&Path| !state.steps.contains_key(*path) && !state.scopes.contains_key(*path);
-            visited.iter().filter(unknown).find_map(|path| {
-                let mut around = std::iter::successors(path.parent(), Path::parent);
-                around.find(settled).map(|scope| (path.clone(), scope))
-            })
+    pub(crate) fn why_stopped(&self, state: &RunState) -> String {
+        let visited = lock(&self.visited);
+        let unknown = |path: &&Path| !state.steps.contains_key(*path) && !state.scopes.contains_key(*path);
+        let settled = visited.iter().filter(unknown).find_map(|path| {
+            let mut around = std::iter::successors(path.parent(), Path::parent);
+            around.find(|scope| state.is_settled(scope)).map(|scope| (path, scope))
         });
         match settled {
             Some((path, scope)) => format!(

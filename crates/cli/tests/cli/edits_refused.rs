@@ -3,11 +3,6 @@
 use crate::children::{sound, until};
 use crate::place::Place;
 
-/// The receipt of the newest run is valid.
-fn valid(place: &Place) {
-    sound(place);
-}
-
 #[test]
 fn a_run_that_ended_while_it_was_being_edited_is_not_edited_any_more() {
     let book = "def main():\n    step(\"S\", sh(\"touch begun; until [ -e go ]; do sleep 0.02; done\"))\n";
@@ -26,7 +21,7 @@ fn a_run_that_ended_while_it_was_being_edited_is_not_edited_any_more() {
         assert_eq!(edited.code, Some(2), "{}{}", edited.out, edited.err);
         assert!(edited.err.contains("P0022"), "{}", edited.err);
         running.ended().ends(0);
-        valid(&place);
+        sound(&place);
     }
 }
 
@@ -65,7 +60,7 @@ fn an_edit_without_a_window_that_is_open_is_refused() {
     std::fs::write(place.path("book.star"), WINDOW.replace("test -e fine", "true")).unwrap();
     place.ran(&["resume", "@last", "--edited", "book.star"]).ends(0);
     assert_eq!(place.read("world"), "w1\nw2\nw2\nz\n");
-    valid(&place);
+    sound(&place);
 }
 
 #[test]
@@ -83,7 +78,7 @@ fn a_window_that_only_the_run_could_miss_is_never_left_open_and_an_abort_does_no
     assert!(held.err.contains("its window \"Pause\" is open past its commit point"), "{}", held.err);
     place.ran(&["abort", "@last"]).ends(1);
     assert_eq!(place.show()["status"], "held");
-    valid(&place);
+    sound(&place);
 }
 
 #[test]
@@ -110,7 +105,7 @@ def main():
     place.ran(&["approve", "@last"]).ends(0);
     assert_eq!(place.show()["status"], "waiting", "one approval of the new text is not two");
     assert!(!place.path("world").exists());
-    valid(&place);
+    sound(&place);
 }
 
 const UNKNOWN: &str = r#""""Killed in the middle."""
@@ -135,7 +130,7 @@ fn what_a_person_says_is_done_is_what_was_intended_and_not_what_an_edit_made_of_
     assert!(held.err.contains("it was done with another action"), "{}", held.err);
     place.ran(&["resume", "@last", "--keep", "S"]).ends(0);
     assert_eq!(place.read("world"), "OLD\nz\n");
-    valid(&place);
+    sound(&place);
 }
 
 #[test]
@@ -164,7 +159,7 @@ def main():
         place.ran(&["resume", "@last", "--keep", "Try/Fail"]).ends(0);
     }
     assert_eq!(place.show()["status"], "succeeded");
-    valid(&place);
+    sound(&place);
 }
 
 #[test]
@@ -187,7 +182,7 @@ def main():
     let refused = place.ran(&["undo", "@last", "--to", "A"]).ends(2);
     assert!(refused.err.contains("nothing of \"A\" can be taken back"), "{}", refused.err);
     place.ran(&["resume", "@last", "--edited", "book.star", "--keep-orphans"]).ends(0);
-    valid(&place);
+    sound(&place);
 }
 
 #[test]
@@ -206,7 +201,7 @@ fn a_step_in_flight_that_becomes_a_question_or_a_timer_is_ended_and_decided() {
         assert!(held.err.contains("an edit had dropped it"), "{now}: {}", held.err);
         place.ran(&["resume", "@last", "--done", "S"]).ends(0);
         assert_eq!(place.read("world"), "OLD\nz\n", "{now}");
-        valid(&place);
+        sound(&place);
     }
 }
 
@@ -231,7 +226,7 @@ def main():
     place.ran(&["approve", "@last"]).ends(0);
     going_on.ended().ends(0);
     assert_eq!(place.read("world"), "s\nz\nundo s\nz\n");
-    valid(&place);
+    sound(&place);
 }
 
 #[test]
@@ -249,7 +244,7 @@ def main():
     assert!(edited.err.contains("--retry A"), "{}", edited.err);
     place.ran(&["abort", "@last"]).ends(4);
     assert_eq!(place.show()["status"], "aborted");
-    valid(&place);
+    sound(&place);
 }
 
 #[test]
@@ -272,7 +267,7 @@ def main():
     place.ran(&["resume", "@last", "--edited", "book.star", "--keep-orphans"]).ends(0);
     assert_eq!(place.read("world"), "w\nw\n");
     assert!(!place.ran(&["locks"]).ends(0).out.contains('L'));
-    valid(&place);
+    sound(&place);
 }
 
 #[test]
@@ -294,7 +289,7 @@ def main():
     assert!(looked.out.contains("keeps 1 step"), "{}", looked.out);
     place.ran(&["resume", "@last", "--edited", "book.star"]).ends(0);
     assert_eq!(place.read("world"), "s\nz\nz\n");
-    valid(&place);
+    sound(&place);
 }
 
 #[test]
@@ -314,7 +309,7 @@ def main():
     place.ran(&["undo", "@last"]).ends(4);
     assert_eq!(place.show()["status"], "undone");
     assert_eq!(place.read("world"), "first\na\nundo a\nundo first\n");
-    valid(&place);
+    sound(&place);
 }
 
 #[test]
@@ -343,7 +338,7 @@ fn a_word_to_depart_is_about_what_it_was_given_for() {
     let held = place.ran(&["resume", "@last", "--edited", "book.star"]).ends(1);
     assert!(held.err.contains("the plan has no such step") && held.err.contains("echo drop"), "{}", held.err);
     assert_eq!(place.read("world"), "a\nharmless\n");
-    valid(&place);
+    sound(&place);
 }
 
 #[test]
@@ -366,5 +361,5 @@ def main():
     let looked = place.ran(&["resume", "@last", "--edited", "book.star", "--plan"]).ends(0);
     assert!(!looked.out.contains("E/b/Do"), "a caught failure is final: {}", looked.out);
     place.ran(&["resume", "@last", "--edited", "book.star"]).ends(0);
-    valid(&place);
+    sound(&place);
 }

@@ -40,7 +40,7 @@ pub fn left_over(state: &RunState, visited: impl Fn(&Path) -> bool) -> Vec<(Path
     // A settled scope answers for what is in it, where the program comes to that scope.
     let settled = |path: &Path| {
         let mut around = std::iter::successors(path.parent(), Path::parent);
-        around.any(|scope| visited(&scope) && state.scopes.get(&scope).is_some_and(|scope| scope.settled.is_some()))
+        around.any(|scope| visited(&scope) && state.is_settled(&scope))
     };
     let steps = state.steps_in_order().into_iter().filter(|(path, _)| !visited(path));
     steps

@@ -372,8 +372,9 @@ impl Rules {
         let open = || state.steps_in_order().into_iter().find(|(_, step)| step.open.is_some()).map(|(path, _)| path);
         let why = match how {
             // A person may end a run whose taking back does not get on.
-            Finish::Aborted if state.abort.is_some() && state.stuck_steps > 0 => None,
-            _ if state.undoing.is_some() => Some("the run finishes while it is being taken back".to_owned()),
+            _ if state.undoing.is_some() && (how != Finish::Aborted || state.stuck_steps == 0) => {
+                Some("the run finishes while it is being taken back".to_owned())
+            }
             _ if state.open_window().is_some() => Some("the run finishes with a window open".to_owned()),
             Finish::Aborted => state.abort.is_none().then(|| "the run is aborted, and nobody asked for it".to_owned()),
             Finish::Succeeded if state.is_held() => Some("the run succeeds while a person is to decide".to_owned()),

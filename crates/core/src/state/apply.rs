@@ -414,39 +414,26 @@ impl RunState {
         self.edited = Some(Arc::new(edited.clone()));
         self.run_holds.clear();
         self.reopen_windows();
-        let failed = |step: &Step| {
-            let Phase::Held(hold) = &step.phase else { return false };
-            matches!(**hold, HoldReason::Failed { .. } | HoldReason::PastCommitPoint { .. })
-        };
-        let failed: Vec<Path> =
-            self.steps.iter().filter(|(_, step)| failed(step)).map(|(path, _)| path.clone()).collect();
-        for path in failed {
+        let held = self.steps.iter().filter(|(_, step)| matches!(step.phase, Phase::Held(_)));
+        let held: Vec<Path> = held.map(|(path, _)| path.clone()).collect();
+        for path in held {
             self.change_step(&path, |step| {
-                step.forgiven = step.attempts;
-                let (decision, outcome) = (Box::new(edited.decision.clone()), step.outcome.clone());
-                step.phase = Phase::Decided { choice: Choice::Retry, decision, outcome };
+                let Phase::Held(hold) = &step.phase else { return };
+                step.phase = match **hold {
+                    HoldReason::Failed { .. } | HoldReason::PastCommitPoint { .. } => {
+                        step.forgiven = step.attempts;
+                        let (decision, outcome) = (Box::new(edited.decision.clone()), step.outcome.clone());
+                        Phase::Decided { choice: Choice::Retry, decision, outcome }
+                    }
+                    // What was to depart from the plan may be something else now.
+                    HoldReason::Departed { .. } if step.began.is_empty() => Phase::Undone,
+                    // What held for an earlier edit is judged anew by this one.
+                    _ => match step.done() {
+                        Some((how, outcome)) => Phase::Succeeded { how, outcome: outcome.clone() },
+                        None => return,
+                    },
+                };
             });
-        }
-        // What held for an earlier edit is judged anew by this one.
-        let judged = |step: &Step| step.is_held() && step.done().is_some();
-        let judged: Vec<Path> =
-            self.steps.iter().filter(|(_, step)| judged(step)).map(|(path, _)| path.clone()).collect();
-        for path in judged {
-            self.change_step(&path, |step| {
-                if let Some((how, outcome)) = step.done().map(|(how, outcome)| (how, outcome.clone())) {
-                    step.phase = Phase::Succeeded { how, outcome };
-                }
-            });
-        }
-        // What was to depart from the plan may be something else now.
-        let departs =
-            |step: &Step| matches!(&step.phase, Phase::Held(hold) if matches!(**hold, HoldReason::Departed { .. }));
-        let departs: Vec<Path> = (self.steps.iter())
-            .filter(|(_, step)| departs(step) && step.began.is_empty())
-            .map(|(path, _)| path.clone())
-            .collect();
-        for path in &departs {
-            self.change_step(path, |step| step.phase = Phase::Undone);
         }
         for path in &edited.asks_again {
             self.change_step(path, |step| step.phase = Phase::Undone);

@@ -201,6 +201,11 @@ impl RunState {
         later.into_iter().find(|(_, path)| path.is_within(scope)).map(|(due_us, _)| *due_us)
     }
 
+    /// The end of this scope is settled.
+    pub fn is_settled(&self, scope: &Path) -> bool {
+        self.scopes.get(scope).is_some_and(|scope| scope.settled.is_some())
+    }
+
     /// The settled scope around (or at) this path, if any.
     pub fn settled_around(&self, path: &Path) -> Option<&Settled> {
         std::iter::successors(Some(path.clone()), Path::parent)

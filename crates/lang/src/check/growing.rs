@@ -19,7 +19,6 @@ pub(super) fn endless(file: &File<'_>) -> Option<Diagnostic> {
             flows.statement(&def.body);
             found = found.or_else(|| flows.cycle());
         }
-        Stmt::Statements(_) | Stmt::If(..) | Stmt::IfElse(..) => {}
         _ => outside.own(stmt),
     });
     let (span, name) = found.or_else(|| outside.cycle())?;
