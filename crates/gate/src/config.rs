@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::auth::Credentials;
-use crate::register::RegisterTable;
 
 /// Bytes that a client's side of a session holds when nothing large is under way.
 pub(crate) const CLIENT_BUFFER_BYTES: usize = 4 << 10;
@@ -72,11 +71,10 @@ impl Backend {
     }
 }
 
-/// The gate's own account, with which it reads stored hashes and the register.
+/// The gate's own account, with which it reads stored hashes.
 #[derive(Clone)]
 pub struct Account {
-    /// Its name. It needs SELECT on `mysql.user` for the hashes; for the register all on that table, and on MariaDB
-    /// BINLOG ADMIN and READ ONLY ADMIN: the abort is written on a fenced server, outside its log.
+    /// Its name. It needs SELECT on `mysql.user`.
     pub user: String,
     /// Its password.
     pub password: String,
@@ -87,15 +85,6 @@ impl std::fmt::Debug for Account {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Account").field("user", &self.user).finish_non_exhaustive()
     }
-}
-
-/// The register that a gate obeys.
-#[derive(Debug, Clone)]
-pub struct RegisterSettings {
-    /// Where it stands on every backend.
-    pub table: RegisterTable,
-    /// How long a gate that starts leaves an open attempt to be decided before it tries the abort.
-    pub deadline: Duration,
 }
 
 /// The certificate that clients see.
@@ -124,10 +113,8 @@ pub struct Config {
     pub backends: Vec<Backend>,
     /// The accounts that may come in.
     pub credentials: Credentials,
-    /// With which account to read more of them from the first backend that answers, and the registers.
+    /// With which account to read more of them from the first backend that answers.
     pub account: Option<Account>,
-    /// The register that says which backend is true; it needs the account.
-    pub register: Option<RegisterSettings>,
     /// TLS towards clients.
     pub tls: ClientTls,
     /// Threads; 0 for one a core.
@@ -147,7 +134,6 @@ impl Config {
             backends,
             credentials: Credentials::default(),
             account: None,
-            register: None,
             tls: ClientTls::SelfMade,
             workers: 0,
             connections: 10_000,

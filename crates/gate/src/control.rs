@@ -1,8 +1,8 @@
 //! The control socket: a request is a line of JSON, and so is its answer.
 //!
-//! `{"do": "hold", "drain_ms": 300, "deadline_ms": 800, "attempt": 1}`, `{"do": "switch", "backend": "new"}`, and
-//! `release`, `abort`, `drill` (with `drain_ms`), `look`, `status`, `metrics`, `reload`. An answer has `ok`, and `error` when
-//! that is false. Who may open the socket's file may hold the gate.
+//! `{"do": "hold", "drain_ms": 300, "deadline_ms": 800, "attempt": {"epoch": 1, "number": 1}}`,
+//! `{"do": "switch", "backend": "new"}`, and `release`, `abort`, `drill` (with `drain_ms`), `look`, `status`, `metrics`,
+//! `reload`. An answer has `ok`, and `error` when that is false. Who may open the socket's file may hold the gate.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use crate::error::GateError;
 use crate::gate::Gate;
 use crate::hold::{HoldOptions, HoldReport, Holder};
+use crate::register::Attempt;
 
 /// Bytes of a request.
 const LINE_BYTES: u64 = 4096;
@@ -31,7 +32,7 @@ const DEADLINE_MS: u64 = 800;
 #[derive(Debug, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
 enum Request {
-    Hold { drain_ms: Option<u64>, deadline_ms: Option<u64>, attempt: Option<u64> },
+    Hold { drain_ms: Option<u64>, deadline_ms: Option<u64>, attempt: Option<Attempt> },
     Drill { drain_ms: Option<u64> },
     Switch { backend: String },
     Release,

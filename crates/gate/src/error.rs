@@ -44,8 +44,11 @@ pub enum GateError {
     /// The accounts could not be read.
     #[error(transparent)]
     Credentials(#[from] CredentialError),
+    /// An epoch of a register goes from one backend to the other.
+    #[error("a gate that obeys a register has two backends, not {0}")]
+    NotTwo(usize),
     /// The register does not say what was decided.
-    #[error("the register does not answer: {0}")]
+    #[error("the register does not say what was decided: {0}")]
     Register(String),
     /// A hold is open where none may be, or none is where one must be.
     #[error("{0}")]

@@ -8,13 +8,15 @@ use std::time::Duration;
 use tokio::time::{Instant as Moment, sleep, sleep_until, timeout};
 
 use crate::error::GateError;
-use crate::hold::{HoldEnd, Holder};
-use crate::register::{Attempt, Decision, Register, Truth};
+use crate::hold::{HoldEnd, Holder, Opened};
+use crate::register::{Attempt, Look, Register};
 
 /// How often the register is looked at while the gate is held.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
-/// A question to the register may take this long before it is asked again.
+/// A look may take this long before it is begun again.
 const LOOK_TIME: Duration = Duration::from_secs(2);
+/// A look that is to abort has to open the old backend too.
+const ABORT_TIME: Duration = Duration::from_secs(5);
 /// How often an open gate looks whether an epoch was committed without it.
 const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 /// How often a gate that has just started asks which backend is true.
@@ -23,37 +25,30 @@ const START_EVERY: Duration = Duration::from_millis(20);
 const LEAVE_TIME: Duration = Duration::from_millis(300);
 
 impl Holder {
-    /// Refuses a hold whose attempt is decided already, or whose register does not answer, before anything is held.
-    pub(crate) async fn see_that_it_is_open(&self, attempt: &Attempt) -> Result<(), GateError> {
-        let register = self.register.as_ref().ok_or(GateError::Phase("this gate has no register to follow"))?;
-        match timeout(LOOK_TIME, register.decided(attempt)).await {
-            Ok(Ok(None)) => Ok(()),
-            Ok(Ok(Some(_))) => Err(GateError::Phase("the register has decided this attempt already")),
-            Ok(Err(why)) => Err(GateError::Register(why)),
-            Err(_) => Err(GateError::Register("no answer".to_owned())),
-        }
+    /// One look; what it could not tell can be read in the gate's status.
+    async fn look_once(&self, register: &dyn Register, hold: Option<Attempt>, late: bool) -> Look {
+        let time = if late { ABORT_TIME } else { LOOK_TIME };
+        let look = timeout(time, register.look(hold, late)).await;
+        let look = look.unwrap_or_else(|_| Look::Hold("the registers do not answer".to_owned()));
+        self.set_why(match &look {
+            Look::Open(_) => None,
+            Look::Hold(why) => Some(why.clone()),
+        });
+        look
     }
 
-    /// What was open did not end in time: nobody may commit this attempt any more, and the gate opens again.
-    pub(crate) async fn give_up(&self, number: u64) {
-        let attempt = self.held().as_ref().filter(|held| held.number == number).map(|held| held.attempt.clone());
-        match (attempt, &self.register) {
-            (Some(Some(attempt)), Some(register)) => {
-                // Unanswered, the hold's watcher asks again at the deadline.
-                if let Ok(Ok(decision)) = timeout(LOOK_TIME, register.try_abort(&attempt)).await {
-                    let _ = self.obey(number, attempt.epoch, &decision, HoldEnd::NotDrained);
-                }
-            }
-            (Some(_), _) => drop(self.open(number, HoldEnd::NotDrained)),
-            // It has ended by itself.
-            (None, _) => {}
+    /// Refuses a hold whose attempt is decided already, before anything is held.
+    pub(crate) async fn see_that_it_is_open(&self, attempt: Attempt) -> Result<(), GateError> {
+        let register = self.register.as_ref().ok_or(GateError::Phase("this gate has no register to follow"))?;
+        match self.look_once(&**register, Some(attempt), false).await {
+            Look::Hold(_) => Ok(()),
+            Look::Open(_) => Err(GateError::Phase("the register has decided this attempt already")),
         }
     }
 
     /// Keeps a hold's deadline, and follows the register meanwhile.
     pub(crate) async fn watch(self: Arc<Self>, number: u64, deadline: Moment) {
-        let state =
-            |holder: &Self| holder.held().as_ref().filter(|held| held.number == number).map(|h| h.attempt.clone());
+        let state = |holder: &Self| holder.held().as_ref().filter(|held| held.number == number).map(|h| h.attempt);
         let Some(attempt) = state(&self) else { return };
         let Some((register, attempt)) = self.register.clone().zip(attempt) else {
             sleep_until(deadline).await;
@@ -63,57 +58,46 @@ impl Holder {
         };
         while state(&self).is_some() {
             let late = Moment::now() >= deadline;
-            let found = timeout(LOOK_TIME, async {
-                match register.decided(&attempt).await {
-                    Ok(None) if late => register.try_abort(&attempt).await.map(Some),
-                    other => other,
-                }
-            });
-            // An error, or no answer, says nothing: the gate holds and asks again.
-            match found.await {
-                Ok(Ok(Some(decision))) => {
-                    match self.obey(
-                        number,
-                        attempt.epoch,
-                        &decision,
-                        if late { HoldEnd::Expired } else { HoldEnd::Aborted },
-                    ) {
-                        Err(error @ GateError::UnknownBackend { .. }) => self.set_why(Some(error.to_string())),
-                        _ => return self.set_why(None),
-                    }
-                }
-                Ok(Ok(None)) => self.set_why(None),
-                Ok(Err(why)) => self.set_why(Some(why)),
-                Err(_) => self.set_why(Some("the register does not answer".to_owned())),
+            if let Look::Open(epoch) = self.look_once(&*register, Some(attempt), late).await {
+                // An error: it was ended by whoever released it.
+                let _ = self.obey(number, epoch, if late { HoldEnd::Expired } else { HoldEnd::Aborted });
+                return;
             }
             sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Opens a hold of an attempt as the register has decided it; `None` while it has not.
+    pub(crate) async fn as_decided(&self, number: u64, attempt: Attempt) -> Option<Result<Opened, GateError>> {
+        match self.look_once(&**self.register.as_ref()?, Some(attempt), false).await {
+            Look::Open(epoch) => Some(self.obey(number, epoch, HoldEnd::Aborted)),
+            Look::Hold(_) => None,
+        }
+    }
+
+    /// Has the register abort an attempt, and opens as it is then decided.
+    pub(crate) async fn win_abort(&self, number: u64, attempt: Attempt) -> Result<Opened, GateError> {
+        let register = self.register.as_ref().ok_or(GateError::Phase("this gate has no register to follow"))?;
+        let began = Moment::now();
+        loop {
+            match self.look_once(&**register, Some(attempt), true).await {
+                Look::Open(epoch) => return self.obey(number, epoch, HoldEnd::Aborted),
+                Look::Hold(why) if began.elapsed() >= ABORT_TIME => return Err(GateError::Register(why)),
+                Look::Hold(_) => sleep(LOOK_EVERY).await,
+            }
         }
     }
 
     /// A gate that starts holds until it has read the registers; an attempt that it finds open has until `deadline` to be
     /// decided, then the gate tries the abort itself. From then on it follows.
     pub(crate) async fn start(self: Arc<Self>, number: u64, register: Arc<dyn Register>, deadline: Duration) {
-        let mut since = None;
+        let began = Moment::now();
         loop {
-            match timeout(LOOK_TIME, register.truth()).await {
-                Ok(Ok(Truth { open: Some(attempt), .. })) => {
-                    self.set_why(Some(format!("attempt {} at epoch {} is open", attempt.number, attempt.epoch)));
-                    if since.get_or_insert_with(Moment::now).elapsed() >= deadline {
-                        // Whatever comes of it stands in the register, which is read again.
-                        let _ = timeout(LOOK_TIME, register.try_abort(&attempt)).await;
-                    }
-                }
-                Ok(Ok(truth)) => match truth.side.as_deref().map_or(Ok(0), |side| self.index(side)) {
-                    Ok(index) => {
-                        self.set_why(None);
-                        self.route_to(index, truth.epoch);
-                        self.open(number, HoldEnd::Started);
-                        break;
-                    }
-                    Err(error) => self.set_why(Some(error.to_string())),
-                },
-                Ok(Err(why)) => self.set_why(Some(why)),
-                Err(_) => self.set_why(Some("the registers do not answer".to_owned())),
+            let late = began.elapsed() >= deadline;
+            if let Look::Open(epoch) = self.look_once(&*register, None, late).await {
+                self.route_to(epoch);
+                self.open(number, HoldEnd::Started);
+                break;
             }
             sleep(START_EVERY).await;
         }
@@ -128,20 +112,15 @@ impl Holder {
             if self.held().as_ref().is_some_and(|held| held.attempt.is_some()) {
                 continue;
             }
-            let any = self.attempt(u64::MAX);
-            match timeout(LOOK_TIME, register.decided(&any)).await {
-                Ok(Ok(Some(decision @ Decision::Committed(_)))) => {
-                    self.come_after(any.epoch, &decision).await;
-                }
-                Ok(Ok(_)) => self.set_why(None),
-                Ok(Err(why)) => self.set_why(Some(why)),
-                Err(_) => self.set_why(Some("the register does not answer".to_owned())),
+            match self.look_once(&*register, None, false).await {
+                Look::Open(epoch) if epoch > self.shared.epoch() => self.come_after(epoch).await,
+                _ => {}
             }
         }
     }
 
     /// Goes where an epoch has gone: the old backend takes no writes any more, so nobody is waited for long.
-    async fn come_after(&self, epoch: u64, decision: &Decision) {
+    async fn come_after(&self, epoch: u64) {
         let number = match self.close(None, false) {
             Some(number) => {
                 let _ = timeout(LEAVE_TIME, self.drain(&mut Vec::new())).await;
@@ -153,9 +132,7 @@ impl Holder {
                 None => return,
             },
         };
-        if let Err(error) = self.obey(number, epoch, decision, HoldEnd::Aborted) {
-            self.open(number, HoldEnd::Aborted);
-            self.set_why(Some(error.to_string()));
-        }
+        // An error: that hold has ended meanwhile, and the next look finds the epoch again.
+        let _ = self.obey(number, epoch, HoldEnd::Aborted);
     }
 }

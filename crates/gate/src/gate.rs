@@ -18,7 +18,7 @@ use crate::control;
 use crate::error::GateError;
 use crate::hold::{HoldOptions, HoldReport, Holder, Opened};
 use crate::metrics;
-use crate::register::{Register, SqlRegister};
+use crate::register::Register;
 use crate::session;
 use crate::shared::{Offer, Shared};
 use crate::slot::{Slot, Standing};
@@ -80,28 +80,23 @@ fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> GateError {
 }
 
 impl Gate {
-    /// Starts a gate. At least one backend must answer. With a register it is held until that says which one is true.
+    /// Starts a gate that is switched by hand. At least one backend must answer.
     ///
     /// # Errors
     /// When the address cannot be listened on, no backend answers, or accounts or certificates cannot be read.
     pub fn start(config: Config) -> Result<Arc<Self>, GateError> {
-        let register = match (&config.register, &config.account) {
-            (None, _) => None,
-            (Some(_), None) => return Err(GateError::Register("the gate has no account to read it with".to_owned())),
-            (Some(settings), Some(account)) => {
-                let register = SqlRegister::new(&config.backends, account.clone(), settings.table.clone())?;
-                Some((Arc::new(register) as Arc<dyn Register>, settings.deadline))
-            }
-        };
-        Self::begin(config, register)
+        Self::begin(config, None)
     }
 
-    /// Starts a gate that obeys a register of another kind. An attempt that it finds open at its start has until
-    /// `deadline` to be decided.
+    /// Starts a gate before two backends that obeys a register: it is held until that says which one is true. An attempt
+    /// that it finds open has until `deadline` to be decided.
     ///
     /// # Errors
-    /// As [`Gate::start`].
+    /// As [`Gate::start`]; and when it has not two backends.
     pub fn start_with(config: Config, register: Arc<dyn Register>, deadline: Duration) -> Result<Arc<Self>, GateError> {
+        if config.backends.len() != 2 {
+            return Err(GateError::NotTwo(config.backends.len()));
+        }
         Self::begin(config, Some((register, deadline)))
     }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant as Moment, timeout_at};
 
 use crate::error::GateError;
-use crate::register::{Attempt, Decision, Register};
+use crate::register::{Attempt, Register};
 use crate::shared::Shared;
 use crate::slot::{Slot, Standing};
 
@@ -25,13 +25,14 @@ const NOT_HELD: GateError = GateError::Phase("the gate is not held");
 /// What a hold is allowed.
 #[derive(Debug, Clone, Deserialize)]
 pub struct HoldOptions {
-    /// Time for open transactions to end; if they do not, the gate opens again at once.
+    /// Time for open transactions to end. If they do not, the gate opens again at once; where the hold belongs to an
+    /// attempt, as soon as that is aborted.
     pub drain: Duration,
     /// Time from the start of the hold until the gate decides by itself.
     pub deadline: Duration,
-    /// Which attempt at the next epoch the hold belongs to: the register decides how it ends. `None` for a hold that moves
-    /// nothing, or that somebody switches by hand.
-    pub attempt: Option<u64>,
+    /// Which attempt the hold belongs to: the register decides how it ends. `None` for a hold that moves nothing, or that
+    /// somebody switches by hand.
+    pub attempt: Option<Attempt>,
 }
 
 /// A session that keeps a hold from draining, or that could not move.
@@ -178,11 +179,6 @@ impl Holder {
         found.map(|index| index as u32).ok_or_else(|| GateError::UnknownBackend { name: name.to_owned() })
     }
 
-    /// The attempt at the next epoch, from the backend that is true now.
-    pub(crate) fn attempt(&self, number: u64) -> Attempt {
-        Attempt { epoch: self.shared.epoch() + 1, number, source: self.shared.route().settings.name.clone() }
-    }
-
     /// Closes the gate; `None` when it is closed already.
     pub(crate) fn close(&self, attempt: Option<Attempt>, starting: bool) -> Option<u64> {
         let mut held = self.held();
@@ -198,12 +194,11 @@ impl Holder {
 
     /// Closes the gate and waits until what is open has ended.
     pub(crate) async fn hold(self: &Arc<Self>, options: &HoldOptions) -> Result<HoldReport, GateError> {
-        let attempt = options.attempt.map(|number| self.attempt(number));
-        if let Some(attempt) = &attempt {
+        if let Some(attempt) = options.attempt {
             self.see_that_it_is_open(attempt).await?;
         }
         let began = Instant::now();
-        let Some(number) = self.close(attempt, false) else {
+        let Some(number) = self.close(options.attempt, false) else {
             return Err(GateError::Phase("the gate is held already"));
         };
         // Whoever asks may leave: the deadline is kept all the same.
@@ -222,10 +217,11 @@ impl Holder {
             return Err(GateError::Phase("the hold ended before it had drained"));
         }
         report.drained = drained;
-        if !drained {
-            self.give_up(number).await;
-        } else {
-            (report.blocking, report.blockers) = (0, Vec::new());
+        match (drained, options.attempt) {
+            (true, _) => (report.blocking, report.blockers) = (0, Vec::new()),
+            (false, None) => drop(self.open(number, HoldEnd::NotDrained)),
+            // Whoever asked aborts it now; if nobody does, the watcher does at the deadline.
+            (false, Some(_)) => {}
         }
         Ok(report)
     }
@@ -282,12 +278,17 @@ impl Holder {
         }
         if !held.switched {
             held.switched = true;
-            self.route_to(index, self.shared.epoch() + 1);
+            self.send_to(index, self.shared.epoch() + 1);
         }
         Ok(self.shared.epoch())
     }
 
-    pub(crate) fn route_to(&self, index: u32, epoch: u64) {
+    /// Sends statements where an epoch of the register sends them.
+    pub(crate) fn route_to(&self, epoch: u64) {
+        self.send_to((epoch % 2) as u32, epoch);
+    }
+
+    fn send_to(&self, index: u32, epoch: u64) {
         self.shared.current.store(index, Ordering::SeqCst);
         self.shared.epoch.store(epoch, Ordering::SeqCst);
         // Sessions at rest ask their old backend now, while it still answers.
@@ -297,13 +298,9 @@ impl Holder {
     /// Opens the gate; where the hold belongs to an attempt, as the register has decided it.
     pub(crate) async fn release(&self) -> Result<Opened, GateError> {
         let (number, attempt) = self.current()?;
-        let Some((register, attempt)) = self.register.as_ref().zip(attempt) else {
-            return self.open(number, HoldEnd::Released).ok_or(NOT_HELD);
-        };
-        match register.decided(&attempt).await.map_err(GateError::Register)? {
-            Some(decision) => self.obey(number, attempt.epoch, &decision, HoldEnd::Aborted),
-            None => Err(GateError::Phase("the attempt is not decided yet: commit it, or abort the hold")),
-        }
+        let Some(attempt) = attempt else { return self.open(number, HoldEnd::Released).ok_or(NOT_HELD) };
+        let undecided = || Err(GateError::Phase("the attempt is not decided yet: commit it, or abort the hold"));
+        self.as_decided(number, attempt).await.unwrap_or_else(undecided)
     }
 
     /// Opens the gate to the old backend; refused after a switch. Where the hold belongs to an attempt, the register is
@@ -313,11 +310,10 @@ impl Holder {
         if self.held().as_ref().is_some_and(|held| held.switched) {
             return Err(GateError::Phase("it has switched: from here on only forward"));
         }
-        let Some((register, attempt)) = self.register.as_ref().zip(attempt) else {
-            return self.open(number, HoldEnd::Released).ok_or(NOT_HELD);
-        };
-        let decision = register.try_abort(&attempt).await.map_err(GateError::Register)?;
-        self.obey(number, attempt.epoch, &decision, HoldEnd::Aborted)
+        match attempt {
+            Some(attempt) => self.win_abort(number, attempt).await,
+            None => self.open(number, HoldEnd::Released).ok_or(NOT_HELD),
+        }
     }
 
     fn current(&self) -> Result<(u64, Option<Attempt>), GateError> {
@@ -325,32 +321,24 @@ impl Holder {
             Some(held) if held.starting => {
                 Err(GateError::Phase("the gate has just started and does not know yet which backend is true"))
             }
-            Some(held) => Ok((held.number, held.attempt.clone())),
+            Some(held) => Ok((held.number, held.attempt)),
             None => Err(NOT_HELD),
         }
     }
 
-    /// Does what was decided of an epoch.
-    pub(crate) fn obey(
-        &self,
-        number: u64,
-        epoch: u64,
-        decision: &Decision,
-        aborted: HoldEnd,
-    ) -> Result<Opened, GateError> {
-        let Decision::Committed(side) = decision else {
-            return self.open(number, aborted).ok_or(NOT_HELD);
-        };
-        let index = self.index(side)?;
-        {
+    /// Opens where this epoch is true; `back`: how it ended when that is no new one.
+    pub(crate) fn obey(&self, number: u64, epoch: u64, back: HoldEnd) -> Result<Opened, GateError> {
+        let is_new = {
             let mut held = self.held();
             let held = held.as_mut().filter(|held| held.number == number).ok_or(NOT_HELD)?;
-            held.switched = true;
-            if self.shared.epoch() < epoch {
-                self.route_to(index, epoch);
+            let is_new = self.shared.epoch() < epoch;
+            if is_new {
+                held.switched = true;
+                self.route_to(epoch);
             }
-        }
-        self.open(number, HoldEnd::Committed).ok_or(NOT_HELD)
+            is_new
+        };
+        self.open(number, if is_new { HoldEnd::Committed } else { back }).ok_or(NOT_HELD)
     }
 
     /// Ends one hold, once; says how long it was.

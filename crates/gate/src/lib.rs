@@ -35,12 +35,9 @@ mod tls;
 mod wire;
 
 pub use auth::{CredentialError, Credentials};
-pub use config::{Account, Backend, BackendTls, ClientTls, Config, ProxyProtocol, RegisterSettings};
+pub use config::{Account, Backend, BackendTls, ClientTls, Config, ProxyProtocol};
 pub use control::ask;
 pub use error::GateError;
 pub use gate::{Gate, Status};
 pub use hold::{Blocker, HoldEnd, HoldOptions, HoldReport, Opened};
-pub use register::{
-    Answer, Attempt, Decision, Register, RegisterRead, RegisterRow, RegisterState, RegisterTable, SqlRegister, Truth,
-    read_registers, truth,
-};
+pub use register::{Answer, Attempt, Look, Register};

@@ -38,10 +38,47 @@ pub(crate) async fn dialect(conn: &mut Conn, side: Side) -> Result<Dialect> {
     Ok(if version.is_some_and(|version| version.contains("TiDB")) { Dialect::TiDb } else { Dialect::MySql })
 }
 
+/// What a URL says, with one word more than `mysql_async` knows: `ssl_ca=FILE`, the authority that signed the server's
+/// certificate, as PEM.
+fn options(url: &str) -> std::result::Result<OptsBuilder, mysql_async::UrlError> {
+    let (address, words) = url.split_once('?').unwrap_or((url, ""));
+    let (ours, theirs): (Vec<&str>, Vec<&str>) =
+        words.split('&').filter(|word| !word.is_empty()).partition(|word| word.starts_with("ssl_ca="));
+    let opts = Opts::from_url(&format!("{address}?{}", theirs.join("&")))?;
+    let ca = ours.last().map(|word| decoded(&word["ssl_ca=".len()..]));
+    let tls = opts.ssl_opts().cloned();
+    let builder = OptsBuilder::from_opts(opts);
+    Ok(match ca {
+        Some(ca) => {
+            let tls = tls.unwrap_or_default().with_root_certs(vec![std::path::PathBuf::from(ca).into()]);
+            builder.ssl_opts(Some(tls))
+        }
+        None => builder,
+    })
+}
+
+/// Text of a URL as it is meant.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        let mut ahead = rest.clone();
+        let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
+        match (byte, digit(ahead.next()), digit(ahead.next())) {
+            (b'%', Some(high), Some(low)) => {
+                bytes.push((high * 16 + low) as u8);
+                rest = ahead;
+            }
+            _ => bytes.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// A session on `side` at `url`.
 pub(crate) async fn open(side: Side, url: &str) -> Result<Conn> {
-    let opts = Opts::from_url(url).map_err(|source| MoveError::Address { side, source })?;
-    let opts = OptsBuilder::from_opts(opts)
+    let opts = options(url)
+        .map_err(|source| MoveError::Address { side, source })?
         .prefer_socket(false)
         .max_allowed_packet(Some(MAX_PACKET))
         .wait_timeout(Some(28_800))
@@ -92,5 +129,20 @@ pub(crate) fn is_same(one: &str, other: &str) -> bool {
     match (split(one), split(other)) {
         (Some((one, first)), Some((other, second))) => one == other && first.abs_diff(second) <= TOLERANCE_S,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_may_name_the_authority_of_the_servers_certificate() {
+        let opts = Opts::from(options("mysql://u:p%40@h:4000/?require_ssl=true&ssl_ca=%2Fetc%2Fmy%20ca.pem").unwrap());
+        assert_eq!((opts.ip_or_hostname(), opts.tcp_port(), opts.pass()), ("h", 4000, Some("p@")));
+        let tls = opts.ssl_opts().unwrap();
+        assert_eq!(tls.root_certs().len(), 1);
+        assert!(Opts::from(options("mysql://u@h:1/").unwrap()).ssl_opts().is_none());
+        assert_eq!(decoded("a%2"), "a%2", "what is no escape stays");
     }
 }

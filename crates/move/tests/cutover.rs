@@ -13,71 +13,15 @@ use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder};
-use piton_gate::{Backend, Decision, Register, ask};
-use piton_move::cutover::register::{Attempt, Server};
+use piton_gate::Backend;
 use piton_move::cutover::steps::{Goal, Outcome, Step, WayBack};
-use piton_move::cutover::{Account, Answer, Asker, Driver, Gate, Plan, Report};
+use piton_move::cutover::{Account, ControlSocket, Driver, Gate, Plan, Registers, Report};
 use piton_move::{Config, Mover, TableName};
 use piton_testkit::mariadb::MariaDb;
-use serde_json::{Value, json};
 use support::Servers;
 
 const PASSWORD: &str = "secret";
 const WRITERS: u64 = 8;
-
-/// A gate behind its control socket.
-struct Control(PathBuf);
-
-impl Control {
-    async fn ask(&self, request: Value) -> Result<Value, String> {
-        let path = self.0.clone();
-        let asked = tokio::task::spawn_blocking(move || ask(&path, &request, Duration::from_secs(5)));
-        let answer = asked.await.unwrap().map_err(|error| error.to_string())?;
-        if answer["ok"] == json!(true) { Ok(answer) } else { Err(answer.to_string()) }
-    }
-}
-
-impl Gate for Control {
-    fn hold(&self, _: Attempt, drain: Duration, deadline: Duration) -> Answer<'_, ()> {
-        let (drain, deadline) = (drain.as_millis() as u64, deadline.as_millis() as u64);
-        Box::pin(async move {
-            let hold = json!({"do": "hold", "drain_ms": drain, "deadline_ms": deadline, "target": "new"});
-            let answer = self.ask(hold).await?;
-            if answer["drained"] == json!(true) { Ok(()) } else { Err(answer.to_string()) }
-        })
-    }
-
-    fn release(&self, _: Attempt, to: Server) -> Answer<'_, ()> {
-        Box::pin(async move {
-            if to == Server::Second {
-                self.ask(json!({"do": "switch", "backend": "new"})).await?;
-                return self.ask(json!({"do": "release"})).await.map(drop);
-            }
-            self.ask(json!({"do": "abort"})).await.map(drop)
-        })
-    }
-}
-
-/// What the gate obeys.
-struct Obeyed(Asker);
-
-impl Register for Obeyed {
-    fn decided(&self, epoch: u64) -> piton_gate::Answer<'_, Option<Decision>> {
-        Box::pin(async move { self.look(epoch, false).await })
-    }
-
-    fn try_abort(&self, epoch: u64) -> piton_gate::Answer<'_, Decision> {
-        Box::pin(async move { self.look(epoch, true).await?.ok_or_else(|| "not yet".to_owned()) })
-    }
-}
-
-impl Obeyed {
-    async fn look(&self, epoch: u64, late: bool) -> Result<Option<Decision>, String> {
-        let Some(attempt) = self.0.attempt().await.filter(|attempt| attempt.epoch == epoch) else { return Ok(None) };
-        let open = self.0.ask(Some(attempt), late).await.map_err(|fault| format!("{fault:?}"))?;
-        Ok(open.map(|server| if server == attempt.target() { Decision::Committed } else { Decision::Aborted }))
-    }
-}
 
 struct World {
     servers: Servers,
@@ -107,6 +51,7 @@ fn config(source: &str, target: &str, server_id: u32) -> Config {
         replicas: Vec::new(),
         tables: vec![TableName::new("shop", "w")],
         server_id,
+        epoch: 1,
         limits: piton_move::Limits::default(),
     }
 }
@@ -131,9 +76,10 @@ impl World {
             vec![Backend::plain("old", &servers.source.address()), Backend::plain("new", &servers.target.address())];
         let mut gate = piton_gate::Config::new(([127, 0, 0, 1], 0).into(), backends);
         let password = servers.source.password().to_owned();
-        gate.reader = Some(piton_gate::Reader { user: MariaDb::ADMIN.to_owned(), password });
+        gate.account = Some(piton_gate::Account { user: MariaDb::ADMIN.to_owned(), password });
         gate.control = Some(folder.path().join("gate.sock"));
-        let gate = piton_gate::Gate::start_with(gate, Arc::new(Obeyed(Asker::new(plan)))).unwrap();
+        let registers = Arc::new(Registers::new(&plan.name, &plan.first, &plan.second));
+        let gate = piton_gate::Gate::start_with(gate, registers, deadline).unwrap();
         Some(Self { servers, gate, folder, runtime })
     }
 
@@ -229,7 +175,7 @@ async fn cut(source: &str, target: &str, control: PathBuf, deadline: Duration, s
     while progress.borrow_and_update().lag.is_none_or(|lag| lag > Duration::from_millis(40)) {
         progress.changed().await.unwrap();
     }
-    let gates: Vec<Arc<dyn Gate>> = vec![Arc::new(Control(control))];
+    let gates: Vec<Arc<dyn Gate>> = vec![Arc::new(ControlSocket::new(control))];
     let report = Driver::new(plan(source, target, deadline), gates).with(&mut mover, None).run(Goal::Move).await;
     mover.stop().await;
     report
@@ -254,7 +200,8 @@ fn a_cutover_under_writers_loses_no_write_and_fails_none() {
     assert!(World::rows(&world.servers.source).is_subset(&acknowledged));
     assert!(!world.writable(&world.servers.source) && world.writable(&world.servers.target));
     // The way back is known from before the first write there.
-    let from = world.runtime.block_on(Asker::new(world.plan(deadline)).reverse()).unwrap().unwrap();
+    let registers = Registers::new("shop", &source, &target);
+    let from = world.runtime.block_on(registers.reverse(1)).unwrap().unwrap();
     let events = world.servers.target.sql(&format!("show binlog events in '{}' from {}", from.file, from.offset));
     assert!(events.unwrap().contains("(shop.w)"));
 }

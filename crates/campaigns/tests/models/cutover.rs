@@ -140,9 +140,9 @@ impl Cutovers {
             Phase::Started => holding::started(true, gate.looks),
         };
         match (self.plant, act, gate.phase) {
-            (Plant::ReleasesAtExpiry, GateAct::Abort(attempt), _) => GateAct::Open(attempt.source()),
+            (Plant::ReleasesAtExpiry, GateAct::Abort(attempt), _) => GateAct::Open(attempt.epoch - 1),
             (Plant::BelievesTheSource, GateAct::Keep, Phase::Held(hold)) => match gate.looks.first {
-                Some(row) if row.says(hold) == Some(Decided::Committed) => GateAct::Open(Server::Second),
+                Some(row) if row.says(hold) == Some(Decided::Committed) => GateAct::Open(hold.epoch),
                 _ => act,
             },
             _ => act,
@@ -296,7 +296,7 @@ impl Cutovers {
             GateAct::Keep => {}
             GateAct::Abort(attempt) => world.gate.abort = Some(attempt),
             GateAct::Reopen(_) => world.actors[GATE] = Some(Actor::begin(Goal::Reopen)),
-            GateAct::Open(server) => world.gate_opens(server),
+            GateAct::Open(epoch) => world.gate_opens(Server::of(epoch)),
         }
     }
 

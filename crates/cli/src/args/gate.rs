@@ -32,9 +32,9 @@ pub(crate) enum GateCommand {
         #[command(flatten)]
         control: ControlArgs,
     },
-    /// Open the gate; with a register as it has decided
+    /// Open the gate; a hold of a cutover as its register has decided
     Release(ControlArgs),
-    /// Open the gate to the old backend; with a register by winning the abort there
+    /// Open the gate to the old backend; a hold of a cutover by winning the abort in its register
     Abort(ControlArgs),
     /// Hold and release without switching: how long draining takes, and who kept it waiting
     Drill {
@@ -66,12 +66,9 @@ pub(crate) struct HoldArgs {
     /// How long open transactions may take to end; if they do not, the gate opens again
     #[arg(long, value_name = "DURATION", default_value = "300ms", value_parser = Duration::parse)]
     pub(crate) drain: Duration,
-    /// How long the hold may last; then the gate opens to the old backend, with a register by winning the abort
+    /// How long the hold may last; then the gate opens to the backend that is current
     #[arg(long, value_name = "DURATION", default_value = "800ms", value_parser = Duration::parse)]
     pub(crate) deadline: Duration,
-    /// Which attempt at the next epoch the hold belongs to: the register decides how it ends
-    #[arg(long, value_name = "N")]
-    pub(crate) attempt: Option<u64>,
     #[command(flatten)]
     pub(crate) control: ControlArgs,
 }
@@ -93,7 +90,7 @@ pub(crate) struct BackendsArgs {
     /// before any switch
     #[arg(long, value_name = "NAME=HOST:PORT[,tls...]")]
     pub(crate) backend: Vec<String>,
-    /// The gate's own account on every backend, which reads accounts' hashes and the register
+    /// The gate's own account on every backend, which reads accounts' hashes and reads and writes the register
     #[arg(long, value_name = "USER")]
     pub(crate) account: Option<String>,
     /// Its password's file; else $PITON_GATE_PASSWORD
@@ -102,9 +99,6 @@ pub(crate) struct BackendsArgs {
     /// The move whose register says which backend is true
     #[arg(long, value_name = "MOVE", requires = "account")]
     pub(crate) register: Option<String>,
-    /// The schema of the register's table
-    #[arg(long, value_name = "SCHEMA", default_value = "piton", requires = "register")]
-    pub(crate) register_schema: String,
 }
 
 #[derive(Args)]

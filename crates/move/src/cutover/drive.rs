@@ -5,14 +5,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Mutex;
-
 use super::fence::{Account, Fence, Probes};
-use super::holding::{self, GateAct, Looks};
 use super::link::{Fault, Link, Reply};
 use super::parts::{Gate, Reverse, Stream};
 use super::preflight;
-use super::register::{Attempt, Change, Row, Server};
+use super::register::{Attempt, Change, Server};
 use super::steps::{Cutover, Goal, Outcome, Seen, Step, WayBack};
 use super::table::Table;
 use crate::error::Side;
@@ -131,16 +128,18 @@ impl<'a> Driver<'a> {
         self
     }
 
-    /// Makes the register on both servers and closes the target to the application. Before the gates start: a gate
-    /// holds until it has read both registers.
+    /// Makes the register on both servers, keeps there which accounts the fence locks, and closes the target to the
+    /// application.
     ///
     /// # Errors
     /// When a server cannot be used, or somebody else has its lock.
     pub async fn prepare(&mut self) -> Result<(), Fault> {
         let mut source = self.plan.link(Side::Source, false).await?;
         self.table.install(&mut source).await?;
+        self.table.keep_accounts(&mut source, &self.plan.accounts).await?;
         let mut target = self.plan.link(Side::Target, false).await?;
         self.table.install(&mut target).await?;
+        self.table.keep_accounts(&mut target, &self.plan.accounts).await?;
         if self.table.read(&mut target).await?.committed() < self.plan.epoch {
             self.fence.lock_accounts(&mut target).await?;
             self.fence.set_read_only(&mut target, self.plan.deadline).await?;
@@ -374,85 +373,5 @@ fn target(link: &mut Option<Link>) -> Reply<&mut Link> {
 fn kill_point(when: &str, step: Step) {
     if std::env::var(KILL).is_ok_and(|point| point == format!("{when}:{step:?}")) {
         std::process::abort();
-    }
-}
-
-/// What a gate asks while it holds, and when it starts. Keeps a session with each server.
-pub struct Asker {
-    plan: Plan,
-    table: Table,
-    first: Mutex<Option<Link>>,
-    second: Mutex<Option<Link>>,
-}
-
-impl std::fmt::Debug for Asker {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Asker").field("plan", &self.plan).finish_non_exhaustive()
-    }
-}
-
-impl Asker {
-    #[must_use]
-    pub fn new(plan: Plan) -> Self {
-        let table = Table::new(&plan.name);
-        Self { plan, table, first: Mutex::new(None), second: Mutex::new(None) }
-    }
-
-    async fn row(&self, server: Server) -> Option<Row> {
-        let mut kept = if server == Server::First { self.first.lock().await } else { self.second.lock().await };
-        if kept.is_none() {
-            *kept = Link::open(Side::Source, self.plan.url(server)).await.ok();
-        }
-        let row = match kept.as_mut() {
-            Some(link) => self.table.read(link).await,
-            None => return None,
-        };
-        if row.is_err() {
-            *kept = None;
-        }
-        row.ok()
-    }
-
-    /// From where the way back is to read the target's log: the position before the application's first write there.
-    ///
-    /// # Errors
-    /// When the source cannot be read.
-    pub async fn reverse(&self) -> Result<Option<Position>, Fault> {
-        let mut link = Link::open(Side::Source, self.plan.url(self.plan.source())).await?;
-        self.table.reverse(&mut link).await
-    }
-
-    /// Where a gate may let things pass: `None` while it must hold. `hold`: the attempt it holds for, if it knows one.
-    /// When it is late it tries to abort, and to reopen the source of an aborted attempt.
-    ///
-    /// # Errors
-    /// When the source cannot be asked to abort: nobody knows, so the gate holds and asks again.
-    pub async fn ask(&self, hold: Option<Attempt>, late: bool) -> Result<Option<Server>, Fault> {
-        let (first, second) = tokio::join!(self.row(Server::First), self.row(Server::Second));
-        let looks = Looks { first, second };
-        let act = match hold {
-            Some(hold) => holding::held(hold, late, looks),
-            None => holding::started(late, looks),
-        };
-        match act {
-            GateAct::Keep => Ok(None),
-            GateAct::Open(server) => Ok(Some(server)),
-            GateAct::Abort(attempt) => {
-                let mut link = Link::open(Side::Source, self.plan.url(attempt.source())).await?;
-                self.table.change(&mut link, attempt, Change::Abort).await?;
-                Ok(None)
-            }
-            GateAct::Reopen(attempt) => {
-                let plan = Plan { epoch: attempt.epoch, ..self.plan.clone() };
-                Driver::new(plan, Vec::new()).run(Goal::Reopen).await;
-                Ok(None)
-            }
-        }
-    }
-
-    /// The attempt of the plan's epoch that the source's register knows.
-    pub async fn attempt(&self) -> Option<Attempt> {
-        let row = self.row(self.plan.source()).await?;
-        (row.attempt.epoch == self.plan.epoch).then_some(row.attempt)
     }
 }

@@ -16,7 +16,9 @@ use crate::error::{MoveError, Side};
 /// A statement that takes longer is given up with its session: whether it happened is then found out in a new one.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(3);
 /// How long one try waits for the lock of a session that is ending.
-const LOCK_S: u32 = 1;
+const LOCK_S: f64 = 1.0;
+/// Whoever may end the holder waits this long first: it may be another that is opening the source again.
+const LOCK_LITTLE_S: f64 = 0.25;
 
 /// Why a statement brought nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +60,10 @@ impl Link {
     /// after an abort was won.
     pub(super) async fn locked(side: Side, url: &str, name: &str, ends_holder: bool) -> Reply<Self> {
         let mut link = Self::open(side, url).await?;
-        let lock = format!("piton-move/{name}");
+        let lock = format!("piton-move/{}", name.replace('\\', "\\\\").replace('\'', "''"));
+        if link.get_lock(&lock, if ends_holder { LOCK_LITTLE_S } else { LOCK_S }).await? {
+            return Ok(link);
+        }
         if ends_holder {
             let holder: Option<Option<u64>> = link.first(&format!("SELECT IS_USED_LOCK('{lock}')")).await?;
             if let Some(id) = holder.flatten() {
@@ -68,12 +73,16 @@ impl Link {
                     Err(lost) => return Err(lost),
                 }
             }
+            if link.get_lock(&lock, LOCK_S).await? {
+                return Ok(link);
+            }
         }
-        let got: Option<Option<u8>> = link.first(&format!("SELECT GET_LOCK('{lock}', {LOCK_S})")).await?;
-        match got.flatten() {
-            Some(1) => Ok(link),
-            _ => Err(Fault::Lost("another session holds the move's lock".to_owned())),
-        }
+        Err(Fault::Lost("another session holds the move's lock".to_owned()))
+    }
+
+    async fn get_lock(&mut self, lock: &str, wait_s: f64) -> Reply<bool> {
+        let got: Option<Option<u8>> = self.first(&format!("SELECT GET_LOCK('{lock}', {wait_s})")).await?;
+        Ok(got.flatten() == Some(1))
     }
 
     pub(super) async fn run(&mut self, sql: &str) -> Reply<()> {

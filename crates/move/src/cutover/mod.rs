@@ -9,15 +9,19 @@
 
 mod drive;
 mod fence;
+mod gates;
 pub mod holding;
 mod link;
 mod parts;
 mod preflight;
 pub mod register;
+mod registers;
 pub mod steps;
 mod table;
 
-pub use drive::{Asker, Driver, Plan, Report};
+pub use drive::{Driver, Plan, Report};
 pub use fence::Account;
+pub use gates::ControlSocket;
 pub use link::Fault;
 pub use parts::{Answer, Gate, Reverse, Stream};
+pub use registers::{Both, Looked, Registers};

@@ -3,11 +3,14 @@
 //! Owns `piton_move.register` on either server: InnoDB, never in the log, flushed because the preflight demands
 //! `innodb_flush_log_at_trx_commit = 1`. A test holds each statement to its pure function.
 
+use super::fence::Account;
 use super::link::{Fault, Link, Reply};
 use super::register::{Attempt, Change, Row, State};
 use crate::position::Position;
 use crate::source::heartbeat::SCHEMA;
 
+/// No such schema, no such table.
+const MISSING: [&str; 2] = ["1049 ", "1146 "];
 const COLUMNS: &str = "epoch, number, state";
 
 /// The register of one move.
@@ -18,7 +21,7 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn new(name: &str) -> Self {
-        Self { name: name.replace('\\', "\\\\").replace('\'', "''") }
+        Self { name: quoted(name) }
     }
 
     pub(super) async fn install(&self, link: &mut Link) -> Reply<()> {
@@ -31,16 +34,45 @@ impl Table {
         ))
         .await?;
         link.run(&format!(
+            "CREATE TABLE IF NOT EXISTS {SCHEMA}.account (name VARBINARY(64), user VARBINARY(255), host VARBINARY(255),
+             PRIMARY KEY (name, user, host)) ENGINE = InnoDB"
+        ))
+        .await?;
+        link.run(&format!(
             "INSERT IGNORE INTO {SCHEMA}.register (name, {COLUMNS}) VALUES ('{}', 0, 0, 'committed')",
             self.name
         ))
         .await
     }
 
+    /// Keeps whose accounts the fence locks: whoever lifts it may know nothing else of the move.
+    pub(super) async fn keep_accounts(&self, link: &mut Link, accounts: &[Account]) -> Reply<()> {
+        let list: Vec<_> = accounts
+            .iter()
+            .map(|Account { user, host }| format!("('{}', '{}', '{}')", self.name, quoted(user), quoted(host)))
+            .collect();
+        link.run("START TRANSACTION").await?;
+        link.run(&format!("DELETE FROM {SCHEMA}.account WHERE name = '{}'", self.name)).await?;
+        if !list.is_empty() {
+            link.run(&format!("INSERT INTO {SCHEMA}.account VALUES {}", list.join(", "))).await?;
+        }
+        link.run("COMMIT").await
+    }
+
+    pub(super) async fn accounts(&self, link: &mut Link) -> Reply<Vec<Account>> {
+        let sql = format!("SELECT user, host FROM {SCHEMA}.account WHERE name = '{}'", self.name);
+        let all: Vec<(String, String)> = link.all(&sql).await?;
+        Ok(all.into_iter().map(|(user, host)| Account { user, host }).collect())
+    }
+
+    /// Where there is no row, nothing was ever moved.
     pub(super) async fn read(&self, link: &mut Link) -> Reply<Row> {
         let sql = format!("SELECT epoch, number, state FROM {SCHEMA}.register WHERE name = '{}'", self.name);
-        let row: Option<(u64, u64, String)> = link.first(&sql).await?;
-        let (epoch, number, state) = row.ok_or_else(|| Fault::No("the register has no row of this move".to_owned()))?;
+        let row: Option<(u64, u64, String)> = match link.first(&sql).await {
+            Err(Fault::No(why)) if MISSING.iter().any(|code| why.starts_with(code)) => None,
+            other => other?,
+        };
+        let Some((epoch, number, state)) = row else { return Ok(Row::FIRST) };
         let state = match state.as_str() {
             "open" => State::Open,
             "committed" => State::Committed,
@@ -119,6 +151,11 @@ impl Table {
     fn is(&self, attempt: Attempt) -> String {
         format!("name = '{}' AND epoch = {} AND number = {}", self.name, attempt.epoch, attempt.number)
     }
+}
+
+/// Text as it stands between quotes.
+fn quoted(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('\'', "''")
 }
 
 fn word(state: State) -> &'static str {

@@ -57,7 +57,7 @@ pub(super) fn status(args: &ControlArgs) -> Result<Exit, CliError> {
 
 pub(super) fn hold(args: &HoldArgs) -> Result<Exit, CliError> {
     let (drain, deadline) = (args.drain.as_ms(), args.deadline.as_ms());
-    let request = json!({"do": "hold", "drain_ms": drain, "deadline_ms": deadline, "attempt": args.attempt});
+    let request = json!({"do": "hold", "drain_ms": drain, "deadline_ms": deadline});
     let answer = ask(&args.control, &request, args.drain.to_std())?;
     let drained = answer["drained"] == json!(true);
     if let Some(report) = told::<HoldReport>(&args.control, answer)? {

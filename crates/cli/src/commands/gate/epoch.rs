@@ -2,73 +2,86 @@
 //!
 //! Owns how that is shown. Only reads.
 
-use super::{account, backends, register, usage};
+use super::{account, backends, registers, usage};
 use crate::args::StatusArgs;
 use crate::error::{CliError, Kind};
 use crate::exit::Exit;
 use crate::print;
 use crate::ui::text::printable;
-use piton_gate::{RegisterRead, RegisterState, read_registers, truth};
+use piton_gate::Backend;
+use piton_move::cutover::register::{Row, State};
+use piton_move::cutover::{Both, Looked, Registers};
 use serde_json::{Value, json};
 
 pub(super) fn run(args: &StatusArgs) -> Result<Exit, CliError> {
     let backends = backends(&args.backends)?;
-    let account = account(&args.backends)?.ok_or_else(|| usage("--epoch needs --account"))?;
-    let table = register(&args.backends)?.ok_or_else(|| usage("--epoch needs --register"))?;
-    let reads = read_registers(&backends, &account, &table)
-        .map_err(|error| CliError::new(Kind::EpochUnknown, "the registers cannot be read").source(error))?;
-    let truth = truth(&reads);
-    let first = backends.first().map_or("", |backend| backend.name.as_str());
+    let account = account(&args.backends)?;
+    let registers = registers(&args.backends, &backends, account.as_ref())?;
+    let both = read(&registers.ok_or_else(|| usage("--epoch needs --register"))?)?;
+    let rows = [(&backends[0], &both.first), (&backends[1], &both.second)];
+    let side = |epoch: u64| backends[usize::from(epoch % 2 == 1)].name.as_str();
+    let truth = both.truth();
     if args.control.json {
-        let known = truth.as_ref().ok();
+        let (epoch, why) = match &truth {
+            Looked::Open(epoch) => (Some(*epoch), None),
+            Looked::Unknown(why) => (None, Some(why)),
+        };
         let answer = json!({
-            "epoch": known.map(|truth| truth.epoch),
-            "backend": known.map(|truth| truth.side.as_deref().unwrap_or(first)),
-            "open_attempt": known.and_then(|truth| truth.open.as_ref()).map(|open| json!({
-                "epoch": open.epoch, "attempt": open.number, "register": open.source,
-            })),
-            "why": truth.as_ref().err(),
-            "registers": reads.iter().map(read_json).collect::<Vec<_>>(),
+            "epoch": epoch,
+            "backend": epoch.map(side),
+            "why": why,
+            "registers": rows.map(|(backend, row)| row_json(backend, row)),
         });
         print::out(&format!("{answer:#}\n"));
     } else {
-        reads.iter().for_each(|read| print::out(&shown(read)));
+        rows.iter().for_each(|(backend, row)| print::line(&printable(&shown(backend, row))));
     }
-    let truth = truth.map_err(|why| {
-        CliError::new(Kind::EpochUnknown, format!("nobody can tell which side is true: {why}"))
-            .hint("bring that server back, or read its register from its files; a guess may lose writes")
-    })?;
-    if !args.control.json {
-        let side = truth.side.as_deref().unwrap_or(first);
-        print::line(&format!("{side} is true (epoch {})", truth.epoch));
-        if let Some(open) = &truth.open {
-            let (epoch, number) = (open.epoch, open.number);
-            print::line(&format!("attempt {number} at epoch {epoch} is open: that may change at any moment"));
+    match truth {
+        Looked::Open(epoch) if !args.control.json => print::line(&format!("{} is true (epoch {epoch})", side(epoch))),
+        Looked::Open(_) => {}
+        Looked::Unknown(why) => {
+            return Err(CliError::new(Kind::EpochUnknown, format!("nobody can tell which side is true: {why}"))
+                .hint("bring that server back, or let a mover or a gate settle the attempt; a guess may lose writes"));
         }
     }
     Ok(Exit::Done)
 }
 
-fn read_json(read: &RegisterRead) -> Value {
-    json!({"backend": read.backend, "rows": read.rows.as_ref().ok(), "error": read.rows.as_ref().err()})
+fn read(registers: &Registers) -> Result<Both, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|error| CliError::new(Kind::EpochUnknown, "the registers cannot be read").source(error))?;
+    Ok(runtime.block_on(registers.read()))
 }
 
-fn shown(read: &RegisterRead) -> String {
-    let rows = match &read.rows {
-        Err(why) => return printable(&format!("{}: {why}", read.backend)) + "\n",
-        Ok(rows) if rows.is_empty() => return format!("{}: no epoch\n", read.backend),
-        Ok(rows) => rows,
-    };
-    let mut text = format!("{}:\n", read.backend);
-    for row in rows {
-        let state = match row.state {
-            RegisterState::Open => "open",
-            RegisterState::Aborted => "aborted",
-            RegisterState::Committed => "committed",
-        };
-        let to = if row.side.is_empty() { String::new() } else { format!(" to {}", row.side) };
-        text.push_str(&printable(&format!("  epoch {}{to}: attempt {} {state}", row.epoch, row.attempt)));
-        text.push('\n');
+fn word(state: State) -> &'static str {
+    match state {
+        State::Open => "open",
+        State::Committed => "committed",
+        State::Aborted => "aborted",
+        State::Reopened => "reopened",
     }
-    text
+}
+
+fn row_json(backend: &Backend, row: &Result<Row, String>) -> Value {
+    match row {
+        Ok(Row { attempt, state }) => json!({
+            "backend": backend.name, "epoch": attempt.epoch, "attempt": attempt.number, "state": word(*state),
+            "error": null,
+        }),
+        Err(why) => {
+            json!({"backend": backend.name, "epoch": null, "attempt": null, "state": null, "error": why})
+        }
+    }
+}
+
+fn shown(backend: &Backend, row: &Result<Row, String>) -> String {
+    let name = &backend.name;
+    match row {
+        Ok(row) if *row == Row::FIRST => format!("{name}: nothing was moved"),
+        Ok(Row { attempt, state }) => {
+            format!("{name}: epoch {}, attempt {} {}", attempt.epoch, attempt.number, word(*state))
+        }
+        Err(why) => format!("{name}: {why}"),
+    }
 }

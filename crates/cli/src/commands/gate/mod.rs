@@ -10,11 +10,14 @@ mod show;
 use crate::args::{BackendsArgs, GateArgs, GateCommand};
 use crate::error::{CliError, Kind};
 use crate::exit::Exit;
-use piton_gate::{Account, Backend, BackendTls, ProxyProtocol, RegisterTable};
+use piton_gate::{Account, Backend, BackendTls, ProxyProtocol};
+use piton_move::cutover::Registers;
 use std::path::PathBuf;
 
 /// Names a gate's control socket for all commands of a shell.
 const CONTROL: &str = "PITON_GATE";
+/// The longest name of a backend.
+const NAME_CHARS: usize = 64;
 /// Has the password of the gate's own account, where no file has it.
 const PASSWORD: &str = "PITON_GATE_PASSWORD";
 
@@ -64,7 +67,8 @@ fn backend(text: &str) -> Result<Backend, CliError> {
     let mut parts = rest.split(',');
     let address = parts.next().unwrap_or_default();
     let port = address.rsplit_once(':').and_then(|(host, port)| port.parse::<u16>().ok().filter(|_| !host.is_empty()));
-    if RegisterTable::new("piton", name).is_none() {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if !(1..=NAME_CHARS).contains(&name.len()) || !name.bytes().all(plain) {
         return Err(wrong("a name has letters, digits, `_` and `-`, at most 64"));
     }
     port.ok_or_else(|| wrong("its address is HOST:PORT"))?;
@@ -95,20 +99,52 @@ fn account(args: &BackendsArgs) -> Result<Option<Account>, CliError> {
     Ok(Some(Account { user, password }))
 }
 
-fn register(args: &BackendsArgs) -> Result<Option<RegisterTable>, CliError> {
+/// What `--register` names: the registers of a move on two backends, of which the first is true before any epoch.
+fn registers(
+    args: &BackendsArgs,
+    backends: &[Backend],
+    account: Option<&Account>,
+) -> Result<Option<Registers>, CliError> {
     let Some(name) = &args.register else { return Ok(None) };
-    let table = RegisterTable::new(&args.register_schema, name);
-    table.map(Some).ok_or_else(|| {
-        usage(format!(
-            "{}/{name}: a move and a schema have letters, digits, `_` and `-`, at most 64",
-            args.register_schema
-        ))
-    })
+    let account = account.ok_or_else(|| usage("--register needs --account"))?;
+    let [first, second] = backends else {
+        return Err(usage(format!(
+            "a register is about two backends, the first and the second; here are {}",
+            backends.len()
+        )));
+    };
+    Ok(Some(Registers::new(name, &url(first, account), &url(second, account))))
+}
+
+/// Where the gate's own account reaches a backend.
+fn url(backend: &Backend, account: &Account) -> String {
+    let tls = match &backend.tls {
+        BackendTls::Off => String::new(),
+        BackendTls::Unverified => "?require_ssl=true&verify_ca=false&verify_identity=false".to_owned(),
+        BackendTls::Verified(ca) => format!("?require_ssl=true&ssl_ca={}", encoded(&ca.to_string_lossy())),
+    };
+    format!("mysql://{}:{}@{}/{tls}", encoded(&account.user), encoded(&account.password), backend.address)
+}
+
+/// Text as it stands in a URL.
+fn encoded(text: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(byte).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_with_signs_stands_in_a_url() {
+        let account = Account { user: "gate".to_owned(), password: "p@ss/w%rd?".to_owned() };
+        let url = url(&backend("new=db2:4000,tls=/etc/my ca.pem").unwrap(), &account);
+        assert_eq!(url, "mysql://gate:p%40ss%2Fw%25rd%3F@db2:4000/?require_ssl=true&ssl_ca=%2Fetc%2Fmy%20ca.pem");
+    }
 
     #[test]
     fn a_backend_is_a_name_an_address_and_how_it_is_reached() {

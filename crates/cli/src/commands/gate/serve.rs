@@ -7,10 +7,11 @@ use crate::commands::gate;
 use crate::error::{CliError, Kind};
 use crate::exit::Exit;
 use crate::print;
-use piton_gate::{ClientTls, Config, Credentials, Gate, RegisterSettings};
+use piton_gate::{ClientTls, Config, Credentials, Gate};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Descriptors that are no client's: sockets, event loops, registers.
@@ -24,8 +25,13 @@ pub(crate) fn run(args: ServeArgs) -> Result<Exit, CliError> {
         .map_err(|error| CliError::new(Kind::GateNotStarted, "signals cannot be followed").source(error))?;
     let control = gate::control(args.control.as_ref());
     make_room_for(args.connections);
-    let gate = Gate::start(config(&args)?)
-        .map_err(|error| CliError::new(Kind::GateNotStarted, "the gate cannot be started").source(error))?;
+    let config = config(&args)?;
+    let started = match gate::registers(&args.backends, &config.backends, config.account.as_ref())? {
+        Some(registers) => Gate::start_with(config, Arc::new(registers), args.deadline.to_std()),
+        None => Gate::start(config),
+    };
+    let gate =
+        started.map_err(|error| CliError::new(Kind::GateNotStarted, "the gate cannot be started").source(error))?;
     print::line(&format!("listening on {}, control at {}", gate.address(), control.display()));
     let mut told = false;
     while gate.status().starting {
@@ -67,8 +73,6 @@ fn config(args: &ServeArgs) -> Result<Config, CliError> {
     let listen = args.listen.ok_or_else(|| gate::usage("a gate needs an address: --listen ADDRESS:PORT"))?;
     let mut config = Config::new(listen, gate::backends(&args.backends)?);
     config.account = gate::account(&args.backends)?;
-    config.register =
-        gate::register(&args.backends)?.map(|table| RegisterSettings { table, deadline: args.deadline.to_std() });
     if let Some(path) = &args.accounts {
         let read = Credentials::read(path);
         config.credentials = read.map_err(|error| CliError::new(Kind::File, "no accounts").source(error))?;
