@@ -3,6 +3,7 @@
 //! Owns parsing. A runbook's own parameters are parsed by `commands::run`, once the runbook is loaded.
 
 mod gate;
+mod mover;
 
 use crate::commands;
 use crate::error::{CliError, Kind};
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 pub(crate) use gate::{BackendsArgs, ControlArgs, GateArgs, GateCommand, HoldArgs, ServeArgs, StatusArgs};
+pub(crate) use mover::{CutArgs, CutoverArgs, MoveArgs, MoveCommand, MoverArgs, SidesArgs};
 
 #[derive(Parser)]
 #[command(
@@ -64,6 +66,8 @@ enum Command {
     Verify(VerifyArgs),
     /// Proxy a service's MySQL connections, so that they can be held, switched to another server and released
     Gate(Box<GateArgs>),
+    /// Move live tables to another server, compare both sides, and cut over with a short pause
+    Move(MoveArgs),
     /// Start engines for parked runs when they are due, until it is ended: for systemd or cron's @reboot
     Waker,
     /// Print a shell's completion script
@@ -358,6 +362,7 @@ fn run(command: Command) -> Result<Exit, CliError> {
         Command::Verify(args) => commands::verify::run(args),
         Command::Completions { shell } => commands::completions::run(shell),
         Command::Gate(args) => commands::gate::run(*args),
+        Command::Move(args) => commands::mover::run(args),
         Command::Engine { run } => commands::engine::run(&run),
         Command::Waker => commands::waker::run(true),
         Command::ParkedWaker => commands::waker::run(false),

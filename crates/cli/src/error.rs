@@ -104,6 +104,15 @@ kinds! {
     /// The registers do not say which side is true.
     EpochUnknown = "P0043", Failed;
 
+    /// Something stands in the way of a move.
+    MoveRefused = "P0044", Failed;
+    /// A move has halted, or cannot use a server.
+    MoveEnded = "P0045", Failed;
+    /// Both sides of a move are not equal.
+    MoveDiffers = "P0046", Failed;
+    /// A cutover did not begin, or has gone back.
+    CutoverBack = "P0047", Failed;
+
     /// A bug in Piton.
     Bug = "P0070", Bug;
 }

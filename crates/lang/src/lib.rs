@@ -10,6 +10,7 @@
 mod diagnostic;
 mod docs;
 mod interface;
+mod packs;
 mod params;
 mod runbook;
 

@@ -10,6 +10,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::error::explain;
 use crate::guard;
 use crate::limits::{Limits, MAX_LOAD_DEPTH, MAX_SOURCE_BYTES};
+use crate::packs;
 use crate::plan::{self, instrument};
 use crate::registry::Registry;
 use crate::session::Session;
@@ -130,13 +131,20 @@ impl Loader {
             return self
                 .wrong(Diagnostic::error(format!("more than {MAX_LOAD_DEPTH} files load each other in a chain")), at);
         }
-        let bytes = match self.registry.sources.read(path) {
+        let bytes = match self.registry.sources.read(path).or_else(|error| {
+            // A run's snapshot has the packs it began with; a project has none.
+            packs::source(path).map(|pack| pack.as_bytes().to_vec()).ok_or(error)
+        }) {
             Ok(bytes) if bytes.len() > MAX_SOURCE_BYTES => {
                 let limit = MAX_SOURCE_BYTES as u64;
                 let error = SourceError::TooLarge { path: path.to_owned(), bytes: bytes.len() as u64, limit };
                 return self.wrong(Diagnostic::error(error.to_string()), at);
             }
             Ok(bytes) => bytes,
+            Err(_) if packs::is_pack(path) => {
+                let diagnostic = Diagnostic::error(format!("there is no pack {path:?}"));
+                return self.wrong(diagnostic.help(format!("the packs of this binary are {}", packs::names())), at);
+            }
             Err(error) => return self.wrong(Diagnostic::error(error.to_string()), at),
         };
         let Ok(text) = String::from_utf8(bytes.clone()) else {

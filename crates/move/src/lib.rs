@@ -19,6 +19,7 @@ pub mod audit;
 mod checkpoint;
 mod config;
 mod copy;
+mod counters;
 pub mod cutover;
 mod depend;
 mod error;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use mysql_async::Conn;
+use mysql_async::prelude::Queryable as _;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -13,6 +14,7 @@ use crate::apply::Shared;
 use crate::checkpoint;
 use crate::config::Config;
 use crate::copy::Repair;
+use crate::counters;
 use crate::error::{MoveError, Result, Side};
 use crate::position::Position;
 use crate::progress::{Phase, Progress};
@@ -219,6 +221,25 @@ impl Mover {
     #[must_use]
     pub fn differences(&self) -> Vec<Difference> {
         self.shared.dirty.differences()
+    }
+
+    /// Raises the target's counters of ids beyond the source's: before a fence, so that none is behind at it.
+    ///
+    /// # Errors
+    /// When a server cannot be used.
+    pub async fn raise_counters(&mut self) -> std::result::Result<(), MoveError> {
+        let mut target = session::open(Side::Target, &self.config.target).await?;
+        let off = target.query_drop("SET SESSION sql_log_bin = 0").await;
+        off.map_err(MoveError::server(Side::Target, "set up a session"))?;
+        counters::raise(&mut self.source, &mut target, &self.config.tables).await
+    }
+
+    /// The tables whose ids the target would hand out again.
+    ///
+    /// # Errors
+    /// When a server cannot be read.
+    pub async fn counters_behind(&mut self) -> std::result::Result<Vec<String>, MoveError> {
+        counters::behind(&mut self.source, &mut self.verifier.target, &self.config.tables).await
     }
 
     /// Looks at all keys that are dirty now, once, on connections of its own: the cutover's c5, after the fence and the

@@ -15,8 +15,8 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder};
 use piton_gate::Backend;
 use piton_move::cutover::steps::{Goal, Outcome, Step, WayBack};
-use piton_move::cutover::{Account, ControlSocket, Driver, Gate, Plan, Registers, Report};
-use piton_move::{Config, Mover, TableName};
+use piton_move::cutover::{Account, ControlSocket, Driver, Feed, Gate, Plan, Registers, Report, Stream};
+use piton_move::{Config, Mover, Reverse, TableName};
 use piton_testkit::mariadb::MariaDb;
 use support::Servers;
 
@@ -167,18 +167,23 @@ impl Clients {
     }
 }
 
-async fn cut(source: &str, target: &str, control: PathBuf, deadline: Duration, server_id: u32) -> Report {
+/// The feed of the way back, which follows once the cutover has armed it.
+fn turned(source: &str, target: &str, server_id: u32) -> Config {
+    Config { epoch: 2, ..config(target, source, server_id + 100) }
+}
+
+async fn cut(source: &str, target: &str, control: PathBuf, deadline: Duration, server_id: u32) -> (Report, Feed) {
     let mut mover = Mover::start(config(source, target, server_id)).await.unwrap();
     mover.wait_copied().await.unwrap();
-    let mut progress = mover.progress();
-    // The preflight wants to know the lag, which the next heartbeat tells.
-    while progress.borrow_and_update().lag.is_none_or(|lag| lag > Duration::from_millis(40)) {
-        progress.changed().await.unwrap();
+    while !Stream::refusals(&mover).is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    let mut feed = Feed::ready(Reverse::prepare(turned(source, target, server_id)).await.unwrap());
     let gates: Vec<Arc<dyn Gate>> = vec![Arc::new(ControlSocket::new(control))];
-    let report = Driver::new(plan(source, target, deadline), gates).with(&mut mover, None).run(Goal::Move).await;
+    let driver = Driver::new(plan(source, target, deadline), gates);
+    let report = driver.with(&mut mover, Some(&mut feed)).run(Goal::Move).await;
     mover.stop().await;
-    report
+    (report, feed)
 }
 
 #[test]
@@ -188,7 +193,7 @@ fn a_cutover_under_writers_loses_no_write_and_fails_none() {
     let clients = Clients::start(&world);
     clients.go_on();
     let (source, target) = (world.servers.source.url(""), world.servers.target.url(""));
-    let report = world.runtime.block_on(cut(&source, &target, world.control(), deadline, 900));
+    let (report, feed) = world.runtime.block_on(cut(&source, &target, world.control(), deadline, 900));
     assert_eq!(report.outcome, Outcome::Moved, "{report:?}");
     clients.go_on();
     let (acknowledged, longest) = clients.stop(&world);
@@ -199,11 +204,18 @@ fn a_cutover_under_writers_loses_no_write_and_fails_none() {
     assert_eq!(World::rows(&world.servers.target), acknowledged);
     assert!(World::rows(&world.servers.source).is_subset(&acknowledged));
     assert!(!world.writable(&world.servers.source) && world.writable(&world.servers.target));
-    // The way back is known from before the first write there.
+    // The way back is known from before the first write there, and everything since has gone it.
     let registers = Registers::new("shop", &source, &target);
     let from = world.runtime.block_on(registers.reverse(1)).unwrap().unwrap();
     let events = world.servers.target.sql(&format!("show binlog events in '{}' from {}", from.file, from.offset));
     assert!(events.unwrap().contains("(shop.w)"));
+    let mut back = feed.armed().unwrap();
+    world.runtime.block_on(async {
+        let end = back.source_position().await.unwrap();
+        back.wait_applied(&end).await.unwrap();
+        back.stop().await;
+    });
+    assert_eq!(World::rows(&world.servers.source), acknowledged);
 }
 
 #[test]
@@ -214,7 +226,8 @@ fn a_mover_that_dies() {
     let deadline = Duration::from_millis(told("PITON_TEST_DEADLINE_MS").parse().unwrap());
     let control = PathBuf::from(told("PITON_TEST_CONTROL"));
     let id = told("PITON_TEST_ID").parse().unwrap();
-    let report = runtime.block_on(cut(&told("PITON_TEST_SOURCE"), &told("PITON_TEST_TARGET"), control, deadline, id));
+    let (report, _) =
+        runtime.block_on(cut(&told("PITON_TEST_SOURCE"), &told("PITON_TEST_TARGET"), control, deadline, id));
     panic!("it was to die: {report:?}");
 }
 

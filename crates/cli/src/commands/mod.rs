@@ -22,8 +22,9 @@ pub(crate) mod show;
 pub(crate) mod verify;
 pub(crate) mod watch;
 
-// A service's connections, apart from any run.
+// A service's connections and tables, apart from any run.
 pub(crate) mod gate;
+pub(crate) mod mover;
 
 // Before any run.
 pub(crate) mod check;

@@ -3,6 +3,7 @@
 //! Owns the sessions, the clock and the record of a cutover. What comes next is never decided here.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::fence::{Account, Fence, Probes};
@@ -97,6 +98,8 @@ pub struct Driver<'a> {
     began: Option<Instant>,
     pause: Option<Duration>,
     reasons: Vec<String>,
+    /// Set by whoever wants it to end: taken for a deadline that has passed.
+    stop: Arc<AtomicBool>,
 }
 
 impl<'a> Driver<'a> {
@@ -118,7 +121,15 @@ impl<'a> Driver<'a> {
             began: None,
             pause: None,
             reasons: Vec::new(),
+            stop: Arc::default(),
         }
+    }
+
+    /// Asks for an abort when this is set. Whether it comes in time, the report tells: from c7 on it does not.
+    #[must_use]
+    pub fn stopped_by(mut self, stop: Arc<AtomicBool>) -> Self {
+        self.stop = stop;
+        self
     }
 
     /// With the stream that a move needs; settling needs none.
@@ -141,9 +152,7 @@ impl<'a> Driver<'a> {
         self.table.install(&mut target).await?;
         self.table.keep_accounts(&mut target, &self.plan.accounts).await?;
         if self.table.read(&mut target).await?.committed() < self.plan.epoch {
-            self.fence.lock_accounts(&mut target).await?;
-            self.fence.set_read_only(&mut target, self.plan.deadline).await?;
-            self.fence.kill_sessions(&mut target).await?;
+            self.fence.close(&mut target).await?;
         }
         Ok(())
     }
@@ -159,7 +168,11 @@ impl<'a> Driver<'a> {
             }
             kill_point("before", cut.step);
             let started = Instant::now();
-            let seen = if cut.obeys_deadline() && self.is_late() { Seen::Late } else { self.perform(&cut).await };
+            let late = if cut.obeys_deadline() { self.late() } else { None };
+            let seen = match late {
+                Some(why) => self.say(cut.step, why, Seen::Late),
+                None => self.perform(&cut).await,
+            };
             kill_point("after", cut.step);
             steps.push((cut.step, started.elapsed(), seen));
             let again = matches!(cut.step, Step::Connect | Step::OpenTarget | Step::ProveOpen | Step::CopyRegister);
@@ -173,8 +186,12 @@ impl<'a> Driver<'a> {
         Report { outcome, attempt: cut.attempt, pause: self.pause, steps, reasons }
     }
 
-    fn is_late(&self) -> bool {
-        self.began.is_some_and(|began| began.elapsed() >= self.plan.deadline)
+    fn late(&self) -> Option<&'static str> {
+        if self.stop.load(Ordering::SeqCst) {
+            return Some("somebody asked for an abort");
+        }
+        let late = self.began.is_some_and(|began| began.elapsed() >= self.plan.deadline);
+        late.then_some("the deadline has passed")
     }
 
     /// Time for one step inside the pause.
@@ -248,10 +265,13 @@ impl<'a> Driver<'a> {
     }
 
     async fn preflight(&mut self) -> Reply<Seen> {
-        let lag = self.stream.as_ref().map(|stream| stream.lag());
+        let mut refusals = self.stream.as_ref().map(|stream| stream.refusals()).unwrap_or_default();
         let mut target = self.plan.link(Side::Target, false).await?;
         let source = source(&mut self.source)?;
-        let refusals = preflight::look(source, &mut target, &self.fence, lag, self.plan.way_back).await?;
+        refusals.extend(preflight::look(source, &mut target, &self.fence, self.plan.way_back).await?);
+        if let (true, Some(stream)) = (refusals.is_empty(), &mut self.stream) {
+            refusals.extend(stream.raise_counters().await.err());
+        }
         if !refusals.is_empty() {
             self.reasons.extend(refusals);
             return Ok(Seen::No);

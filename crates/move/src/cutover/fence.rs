@@ -14,6 +14,8 @@ use crate::source::heartbeat::SCHEMA;
 
 /// What a server says to a write while it is read-only.
 const READ_ONLY: u16 = 1290;
+/// TiDB's switches, in the order in which they are to be set back: the first one sets the second, and does not take it back.
+const TIDB_SWITCHES: [&str; 2] = ["tidb_restricted_read_only", "tidb_super_read_only"];
 const PROOF_LIMIT: Duration = Duration::from_secs(2);
 
 /// An account of the application.
@@ -50,6 +52,26 @@ impl Fence {
         self.accounts.iter().map(Account::quoted).collect::<Vec<_>>().join(", ")
     }
 
+    /// Refuses the application, whatever it is doing there: a target before its time.
+    pub(super) async fn close(&self, link: &mut Link) -> Reply<()> {
+        if link.is_tidb() {
+            // Complete by itself, and it survives a restart: docs/design/015.
+            return link.run(&format!("SET GLOBAL {} = 1", TIDB_SWITCHES[0])).await;
+        }
+        self.lock_accounts(link).await?;
+        link.run("SET GLOBAL read_only = 1").await?;
+        self.kill_sessions(link).await.map(drop)
+    }
+
+    /// Whether a server refuses the application durably.
+    pub(super) async fn is_up(&self, link: &mut Link) -> Reply<bool> {
+        if link.is_tidb() {
+            let on: Option<u8> = link.first(&format!("SELECT @@GLOBAL.{}", TIDB_SWITCHES[0])).await?;
+            return Ok(on == Some(1));
+        }
+        Ok(self.locked(link).await? == self.count())
+    }
+
     pub(super) async fn lock_accounts(&self, link: &mut Link) -> Reply<()> {
         link.run(&format!("ALTER USER {} ACCOUNT LOCK", self.list())).await
     }
@@ -64,6 +86,12 @@ impl Fence {
     }
 
     pub(super) async fn lift(&self, link: &mut Link) -> Reply<()> {
+        if link.is_tidb() {
+            for switch in TIDB_SWITCHES {
+                link.run(&format!("SET GLOBAL {switch} = 0")).await?;
+            }
+            return Ok(());
+        }
         link.run("SET GLOBAL read_only = 0").await?;
         link.run(&format!("ALTER USER {} ACCOUNT UNLOCK", self.list())).await?;
         let read_only: Option<u8> = link.first("SELECT @@GLOBAL.read_only").await?;

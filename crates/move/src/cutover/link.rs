@@ -12,6 +12,7 @@ use mysql_async::{Conn, Error};
 use tokio::time::timeout;
 
 use crate::error::{MoveError, Side};
+use crate::schema::Dialect;
 
 /// A statement that takes longer is given up with its session: whether it happened is then found out in a new one.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(3);
@@ -33,6 +34,7 @@ pub(super) type Reply<T> = Result<T, Fault>;
 
 pub(super) struct Link {
     conn: Conn,
+    dialect: Dialect,
 }
 
 fn fault(error: &Error) -> Fault {
@@ -47,11 +49,13 @@ fn fault(error: &Error) -> Fault {
 impl Link {
     /// A session of ours.
     pub(super) async fn open(side: Side, url: &str) -> Reply<Self> {
-        let conn = crate::session::open(side, url).await.map_err(|error| match &error {
+        let lost = |error: MoveError| match &error {
             MoveError::Server { source, .. } => Fault::Lost(format!("{error}: {source}")),
             _ => Fault::Lost(error.to_string()),
-        })?;
-        let mut link = Self { conn };
+        };
+        let mut conn = crate::session::open(side, url).await.map_err(lost)?;
+        let dialect = crate::session::dialect(&mut conn, side).await.map_err(lost)?;
+        let mut link = Self { conn, dialect };
         link.run("SET SESSION sql_log_bin = 0").await?;
         Ok(link)
     }
@@ -78,6 +82,11 @@ impl Link {
             }
         }
         Err(Fault::Lost("another session holds the move's lock".to_owned()))
+    }
+
+    /// Its fence, its log and its settings are others.
+    pub(super) fn is_tidb(&self) -> bool {
+        self.dialect == Dialect::TiDb
     }
 
     async fn get_lock(&mut self, lock: &str, wait_s: f64) -> Reply<bool> {

@@ -23,5 +23,5 @@ pub use drive::{Driver, Plan, Report};
 pub use fence::Account;
 pub use gates::ControlSocket;
 pub use link::Fault;
-pub use parts::{Answer, Gate, Reverse, Stream};
+pub use parts::{Answer, Feed, Gate, Reverse, Stream};
 pub use registers::{Both, Looked, Registers};

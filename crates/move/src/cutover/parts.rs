@@ -1,15 +1,17 @@
 //! What a cutover needs of others: gates, the stream, the way back.
 //!
-//! Owns these traits, and the stream's on a running [`Mover`]. Whoever runs a cutover brings gates of its own: this
-//! crate knows none.
+//! Owns these traits, and the stream's and the way back's on movers. Gates behind control sockets are `gates`'.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
 use super::register::{Attempt, Server};
-use crate::mover::Mover;
+use crate::mover::{Mover, Reverse as Feeding};
 use crate::position::Position;
+use crate::progress::Phase;
+use crate::verify::Difference;
+use crate::verify::dirty::Dirty;
 
 /// An answer that may take a while; an error says why there is none.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, String>> + Send + 'a>>;
@@ -27,13 +29,18 @@ pub trait Gate: Send + Sync {
 
 /// The mover's stream from the source to the target.
 pub trait Stream: Send {
-    /// How far the target is behind, when that is known.
-    fn lag(&self) -> Option<Duration>;
+    /// c0: what keeps it from ending soon enough, each with what to do about it.
+    fn refusals(&self) -> Vec<String>;
+
+    /// c0: the target hands out ids well beyond those that the source has handed out, seen or not: an id of a
+    /// transaction that was rolled back never arrives by the log.
+    fn raise_counters(&mut self) -> Answer<'_, ()>;
 
     /// Waits until everything up to here is applied.
     fn wait_applied<'a>(&'a mut self, end: &'a Position) -> Answer<'a, ()>;
 
-    /// Compares what may differ: after the end is applied, nothing does. An error says what.
+    /// c5: compares what may differ: after the end is applied, nothing does; and the target's counters are not behind.
+    /// An error says what.
     fn verify(&mut self) -> Answer<'_, ()>;
 }
 
@@ -43,9 +50,43 @@ pub trait Reverse: Send {
     fn arm<'a>(&'a mut self, from: &'a Position) -> Answer<'a, ()>;
 }
 
+/// More lag than this and the pause would be spent waiting.
+const MOST_LAG: Duration = Duration::from_millis(50);
+/// More dirty keys than this are not looked at within a pause.
+const MOST_DIRTY: usize = 1000;
+
 impl Stream for Mover {
-    fn lag(&self) -> Option<Duration> {
-        self.look().lag
+    fn refusals(&self) -> Vec<String> {
+        let mut refusals = Vec::new();
+        let look = self.look();
+        if look.phase == Phase::Copying {
+            refusals.push("not everything is copied yet; wait for it".to_owned());
+        }
+        match look.lag {
+            Some(lag) if lag < MOST_LAG => {}
+            Some(lag) => refusals.push(format!(
+                "the target is behind by {} ms; wait until it is less than {}",
+                lag.as_millis(),
+                MOST_LAG.as_millis()
+            )),
+            None => refusals.push("how far the target is behind is not known yet; wait for it".to_owned()),
+        }
+        let Dirty { keys, tables } = self.dirty();
+        if tables > 0 {
+            refusals.push(format!("{tables} tables have not been compared whole yet; wait for it"));
+        }
+        if keys > MOST_DIRTY {
+            refusals
+                .push(format!("{keys} keys have changed since they were compared; wait for fewer than {MOST_DIRTY}"));
+        }
+        if let Some(told) = told(&self.differences()) {
+            refusals.push(format!("{told}; repair them"));
+        }
+        refusals
+    }
+
+    fn raise_counters(&mut self) -> Answer<'_, ()> {
+        Box::pin(async move { Self::raise_counters(self).await.map_err(|error| error.to_string()) })
     }
 
     fn wait_applied<'a>(&'a mut self, end: &'a Position) -> Answer<'a, ()> {
@@ -54,13 +95,66 @@ impl Stream for Mover {
 
     fn verify(&mut self) -> Answer<'_, ()> {
         Box::pin(async move {
-            let verified = Self::verify(self).await.map_err(|error| error.to_string())?;
-            match verified.differences.first() {
-                None => Ok(()),
-                Some(first) => {
-                    Err(format!("{} rows differ, as {} of {}", verified.differences.len(), first.key, first.table))
+            let behind = self.counters_behind().await.map_err(|error| error.to_string())?;
+            if !behind.is_empty() {
+                return Err(format!("the target would hand out ids again, in {}", behind.join(", ")));
+            }
+            let looked = self.verify_dirty().await.map_err(|error| error.to_string())?;
+            if let Some(told) = told(&looked.differences).or_else(|| told(&self.differences())) {
+                return Err(told);
+            }
+            match self.dirty() {
+                Dirty { keys: 0, tables: 0 } => Ok(()),
+                // Only with a writer behind the fence.
+                Dirty { keys, tables } => {
+                    Err(format!("{keys} keys and {tables} tables have changed since they were compared"))
                 }
             }
+        })
+    }
+}
+
+/// Rows that differ, in words.
+fn told(differences: &[Difference]) -> Option<String> {
+    let first = differences.first()?;
+    Some(format!("{} rows differ, as {} of {}", differences.len(), first.key, first.table))
+}
+
+/// The way back of a cutover: a feed that is ready before anybody waits, and armed at c6.
+#[derive(Debug)]
+pub struct Feed(State);
+
+#[derive(Debug)]
+enum State {
+    Ready(Box<Feeding>),
+    Armed(Mover),
+    Spent,
+}
+
+impl Feed {
+    #[must_use]
+    pub fn ready(feed: Feeding) -> Self {
+        Self(State::Ready(Box::new(feed)))
+    }
+
+    /// The mover that follows the new platform, once it is armed.
+    #[must_use]
+    pub fn armed(self) -> Option<Mover> {
+        match self.0 {
+            State::Armed(mover) => Some(mover),
+            State::Ready(_) | State::Spent => None,
+        }
+    }
+}
+
+impl Reverse for Feed {
+    fn arm<'a>(&'a mut self, from: &'a Position) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let State::Ready(feed) = std::mem::replace(&mut self.0, State::Spent) else {
+                return Err("the way back is armed once".to_owned());
+            };
+            self.0 = State::Armed(feed.arm(from).await.map_err(|error| error.to_string())?);
+            Ok(())
         })
     }
 }

@@ -2,16 +2,12 @@
 //!
 //! Owns what must hold before anybody waits: each check says what is wrong and the remedy. Changes nothing.
 
-use std::time::Duration;
-
 use super::fence::Fence;
 use super::link::{Fault, Link, Reply};
 use super::steps::WayBack;
 use crate::position::Position;
-use crate::source::heartbeat;
+use crate::source::heartbeat::SCHEMA;
 
-/// More lag than this and the pause would be spent waiting.
-const MOST_LAG: Duration = Duration::from_millis(50);
 /// Events after the end that are looked at; a heartbeat has four.
 const TAIL_EVENTS: u32 = 400;
 
@@ -21,13 +17,7 @@ const SETTINGS: &[(&str, u64, &str)] = &[
     ("read_only", 0, "something else has fenced the source: find out what"),
 ];
 
-pub(super) async fn look(
-    source: &mut Link,
-    target: &mut Link,
-    fence: &Fence,
-    lag: Option<Option<Duration>>,
-    way_back: WayBack,
-) -> Reply<Vec<String>> {
+pub(super) async fn look(source: &mut Link, target: &mut Link, fence: &Fence, way_back: WayBack) -> Reply<Vec<String>> {
     let mut refusals = Vec::new();
     for (name, wanted, remedy) in SETTINGS {
         let value: Option<u64> = source.first(&format!("SELECT @@GLOBAL.{name}")).await?;
@@ -35,9 +25,11 @@ pub(super) async fn look(
             refusals.push(format!("{name} of the source is not {wanted}; {remedy}"));
         }
     }
-    let flushed: Option<u64> = target.first("SELECT @@GLOBAL.innodb_flush_log_at_trx_commit").await?;
-    if flushed != Some(1) {
-        refusals.push("innodb_flush_log_at_trx_commit of the target is not 1; set it to 1".to_owned());
+    if !target.is_tidb() {
+        let flushed: Option<u64> = target.first("SELECT @@GLOBAL.innodb_flush_log_at_trx_commit").await?;
+        if flushed != Some(1) {
+            refusals.push("innodb_flush_log_at_trx_commit of the target is not 1; set it to 1".to_owned());
+        }
     }
     let events: Option<String> = source.first("SELECT @@GLOBAL.event_scheduler").await?;
     if events.as_deref() == Some("ON") {
@@ -57,11 +49,8 @@ pub(super) async fn look(
     if fence.locked(source).await? > 0 {
         refusals.push("an account of the application is locked on the source; leave it out or unlock it".to_owned());
     }
-    if fence.locked(target).await? < fence.count() {
+    if !fence.is_up(target).await? {
         refusals.push("the target does not refuse the application; prepare it again".to_owned());
-    }
-    if let Some(lag) = lag.filter(|lag| lag.is_none_or(|lag| lag >= MOST_LAG)) {
-        refusals.push(format!("the target is behind by {lag:?}; wait until it is less than {MOST_LAG:?}"));
     }
     if way_back == WayBack::Armed && position(target).await.is_err() {
         refusals.push("the target writes no log, so there is no way back; give it up explicitly".to_owned());
@@ -77,7 +66,7 @@ pub(super) async fn position(link: &mut Link) -> Reply<Position> {
     real.ok_or_else(|| Fault::No("the server writes no log".to_owned()))
 }
 
-/// c6b: after the end there is nothing but our heartbeat.
+/// c6b: after the end there is nothing but what movers write.
 pub(super) async fn nothing_after(link: &mut Link, end: &Position) -> Reply<()> {
     let sql = format!("SHOW BINLOG EVENTS IN '{}' FROM {} LIMIT {TAIL_EVENTS}", end.file, end.offset);
     let events: Vec<mysql_async::Row> = link.all(&sql).await?;
@@ -99,7 +88,9 @@ fn is_ours(kind: &str, info: &str) -> bool {
     match kind {
         "Gtid" | "Xid" | "Annotate_rows" | "Binlog_checkpoint" | "Gtid_list" => true,
         "Update_rows_v1" | "Update_rows" | "Update_rows_v2" => true,
-        "Table_map" => info.contains(&format!("({})", heartbeat::table())),
+        "Write_rows_v1" | "Write_rows" | "Write_rows_v2" => true,
+        // Heartbeats, and the checkpoints of the way back.
+        "Table_map" => info.split_once(" (").is_some_and(|(_, name)| name.starts_with(&format!("{SCHEMA}."))),
         _ => false,
     }
 }
@@ -109,10 +100,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_our_heartbeat_may_follow_the_end() {
+    fn only_what_movers_write_may_follow_the_end() {
         assert!(is_ours("Table_map", "table_id: 21 (piton_move.heartbeat)"));
+        assert!(is_ours("Table_map", "table_id: 23 (piton_move.lanes)"));
         assert!(!is_ours("Table_map", "table_id: 22 (shop.orders)"));
+        assert!(!is_ours("Table_map", "table_id: 22 (shop.`(piton_move.`)"), "a table of a strange name");
         assert!(!is_ours("Query", "use `shop`; drop table orders"));
-        assert!(!is_ours("Write_rows_v1", "table_id: 21 flags: STMT_END_F"));
+        assert!(!is_ours("Delete_rows_v1", "table_id: 21 flags: STMT_END_F"));
     }
 }

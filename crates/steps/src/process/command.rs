@@ -21,6 +21,9 @@ const TREE: &str = "tree";
 /// Longest first line looked at; the kernel reads 256 bytes of it (execve(2)).
 const MAX_SHEBANG_BYTES: usize = 256;
 
+/// As a program's name: this binary, wherever it is. Packs use it for what `piton` does by itself.
+const OURSELVES: &str = "@piton";
+
 const SHELL: [&str; 3] = ["bash", "-euo", "pipefail"];
 
 /// Who opens secrets, and knows what must not be seen of them.
@@ -90,6 +93,11 @@ fn argv(program: &Program, context: &AttemptContext) -> Result<Vec<String>, Fail
         Program::Shell { script } => Ok(shell.into_iter().chain(["-c".to_owned(), script.clone()]).collect()),
         Program::Argv { argv } if argv.first().is_none_or(String::is_empty) => {
             Err(failed("exec needs the name of a program"))
+        }
+        Program::Argv { argv } if argv[0] == OURSELVES => {
+            let ours = std::env::current_exe().ok().filter(|path| path.exists());
+            let ours = ours.ok_or_else(|| failed("this binary is not where it was started from any more"))?;
+            Ok(std::iter::once(text(&ours)?).chain(argv[1..].iter().cloned()).collect())
         }
         Program::Argv { argv } => Ok(argv.clone()),
         Program::Script { path, digest, args } => {

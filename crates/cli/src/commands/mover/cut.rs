@@ -1,0 +1,230 @@
+//! `piton move prepare`, `cutover`, `settle`, `status`: who is true.
+//!
+//! Owns how often a cutover is tried and what is said of it. Each of them may be killed anywhere: `settle`, or the next
+//! cutover, finishes what is left.
+
+use super::{config, ended, registers, sides, usage};
+use crate::args::{CutArgs, CutoverArgs, SidesArgs};
+use crate::error::{CliError, Kind};
+use crate::exit::Exit;
+use crate::print;
+use crate::ui::text::printable;
+use piton_move::cutover::register::{Row, Server, State};
+use piton_move::cutover::steps::{Goal, Outcome, WayBack};
+use piton_move::cutover::{Account, ControlSocket, Driver, Fault, Feed, Gate, Looked, Plan, Report, Stream};
+use piton_move::{Mover, Reverse};
+use serde_json::{Value, json};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How often it is looked whether a cutover can begin.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+fn account(text: &str) -> Result<Account, CliError> {
+    match text.rsplit_once('@') {
+        Some((user, host)) if !user.is_empty() && !host.is_empty() => Ok(Account::new(user, host)),
+        _ => Err(usage(format!("--account {text}: write USER@HOST, as the servers have it; any host is USER@%"))),
+    }
+}
+
+fn accounts(given: &[String]) -> Result<Vec<Account>, CliError> {
+    given.iter().map(|text| account(text)).collect()
+}
+
+fn plan(args: &CutArgs) -> Result<Plan, CliError> {
+    let (first, second) = sides()?;
+    Ok(Plan {
+        name: args.sides.name.clone(),
+        epoch: args.epoch,
+        first,
+        second,
+        accounts: accounts(&args.accounts)?,
+        way_back: WayBack::GivenUp,
+        drain: Duration::ZERO,
+        deadline: args.deadline.to_std(),
+    })
+}
+
+fn why(fault: &Fault) -> &str {
+    match fault {
+        Fault::No(why) | Fault::Lost(why) => why,
+    }
+}
+
+pub(super) async fn prepare(args: &CutArgs) -> Result<Exit, CliError> {
+    Driver::new(plan(args)?, Vec::new()).prepare().await.map_err(|fault| {
+        CliError::new(Kind::CutoverBack, format!("the servers cannot be prepared: {}", printable(why(&fault))))
+    })?;
+    if args.sides.json {
+        print::line("{}");
+    } else {
+        print::line("prepared: the registers are there, and the side that is to become true refuses the application");
+    }
+    Ok(Exit::Done)
+}
+
+pub(super) async fn settle(args: &CutArgs) -> Result<Exit, CliError> {
+    let report = Driver::new(plan(args)?, Vec::new()).run(Goal::Settle).await;
+    tell(&args.sides, &report);
+    Ok(Exit::Done)
+}
+
+pub(super) async fn cutover(args: &CutoverArgs) -> Result<Exit, CliError> {
+    let (first, second) = sides()?;
+    let feed = config(&args.mover, args.mover.epoch)?;
+    let back = config(&args.mover, args.mover.epoch + 1)?;
+    let plan = Plan {
+        name: args.mover.sides.name.clone(),
+        epoch: args.mover.epoch,
+        first,
+        second,
+        accounts: accounts(&args.accounts)?,
+        way_back: if args.no_way_back { WayBack::GivenUp } else { WayBack::Armed },
+        drain: args.drain.to_std(),
+        deadline: args.deadline.to_std(),
+    };
+    // A signal asks for an abort, and what comes of that is obeyed.
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))
+            .map_err(|error| CliError::new(Kind::CutoverBack, "signals cannot be followed").source(error))?;
+    }
+    let gates: Vec<Arc<dyn Gate>> =
+        args.gates.iter().map(|path| Arc::new(ControlSocket::new(path)) as Arc<dyn Gate>).collect();
+    let mut mover = Mover::start(feed.clone()).await.map_err(ended)?;
+    let mut tries = 0;
+    let (report, armed) = loop {
+        tries += 1;
+        begin_when_close(&mut mover, args.patience.to_std()).await?;
+        let mut way_back = match plan.way_back {
+            WayBack::Armed => Some(Feed::ready(Reverse::prepare(back.clone()).await.map_err(ended)?)),
+            WayBack::GivenUp => None,
+        };
+        let driver = Driver::new(plan.clone(), gates.clone()).stopped_by(Arc::clone(&stop));
+        let way = way_back.as_mut().map(|feed| feed as &mut dyn piton_move::cutover::Reverse);
+        let report = driver.with(&mut mover, way).run(Goal::Move).await;
+        let stopped = stop.load(Ordering::SeqCst);
+        if report.outcome == Outcome::Moved || stopped || tries >= args.attempts {
+            break (report, way_back.and_then(Feed::armed));
+        }
+        print::note(&format!("try {tries}: {}", reasons(&report)));
+        tokio::time::sleep(args.pause.to_std()).await;
+    };
+    mover.stop().await;
+    if report.outcome == Outcome::Moved {
+        // From here on no mover of the old direction commits, whatever became of it.
+        Mover::retire(&feed, args.mover.epoch + 1).await.map_err(ended)?;
+    }
+    if let Some(armed) = armed {
+        armed.stop().await;
+    }
+    tell(&args.mover.sides, &report);
+    match report.outcome {
+        Outcome::Moved => Ok(Exit::Done),
+        _ if args.mover.sides.json => Ok(Exit::Failed),
+        _ => Err(CliError::new(Kind::CutoverBack, format!("the cutover has gone back: {}", reasons(&report)))
+            .hint("the side that was true is true and takes writes; see to the reason, and cut over again")),
+    }
+}
+
+/// Waits until a pause would be short; says what it waits for when that takes too long.
+async fn begin_when_close(mover: &mut Mover, patience: Duration) -> Result<(), CliError> {
+    let began = Instant::now();
+    loop {
+        let refusals = Stream::refusals(&*mover);
+        if refusals.is_empty() {
+            return Ok(());
+        }
+        if began.elapsed() >= patience {
+            return Err(CliError::new(Kind::CutoverBack, "the cutover has not begun: the move is not close enough")
+                .detail(refusals.iter().map(|one| format!("  {one}")).collect::<Vec<_>>().join("\n")));
+        }
+        tokio::select! {
+            error = mover.ended() => return Err(ended(error)),
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
+}
+
+fn reasons(report: &Report) -> String {
+    if report.reasons.is_empty() { "no reason".to_owned() } else { printable(&report.reasons.join("; ")) }
+}
+
+fn side(server: Server) -> &'static str {
+    match server {
+        Server::First => "old",
+        Server::Second => "new",
+    }
+}
+
+fn tell(args: &SidesArgs, report: &Report) {
+    let pause = report.pause.map(|pause| pause.as_micros() as f64 / 1000.0);
+    let outcome = match report.outcome {
+        Outcome::Moved => "moved",
+        Outcome::Back => "back",
+        Outcome::Nothing => "nothing",
+    };
+    if args.json {
+        let step = |(step, took, seen): &(_, Duration, _)| json!({"step": format!("{step:?}"), "ms": took.as_micros() as f64 / 1000.0, "seen": format!("{seen:?}")});
+        let answer = json!({
+            "outcome": outcome, "epoch": report.attempt.epoch, "attempt": report.attempt.number, "pause_ms": pause,
+            "steps": report.steps.iter().map(step).collect::<Vec<Value>>(), "reasons": report.reasons,
+        });
+        print::out(&format!("{answer:#}\n"));
+        return;
+    }
+    let paused = pause.map_or_else(String::new, |pause| format!(", writes paused for {pause:.1} ms"));
+    match report.outcome {
+        Outcome::Moved => print::line(&format!("the {} side is true{paused}", side(report.attempt.target()))),
+        Outcome::Back => print::line(&format!("the {} side stays true{paused}", side(report.attempt.source()))),
+        Outcome::Nothing => print::line("nothing was begun, and nothing was left to finish"),
+    }
+}
+
+pub(super) async fn status(args: &SidesArgs) -> Result<Exit, CliError> {
+    let both = registers(args)?.read().await;
+    let truth = both.truth();
+    let rows = [(Server::First, &both.first), (Server::Second, &both.second)];
+    if args.json {
+        let (epoch, why) = match &truth {
+            Looked::Open(epoch) => (Some(*epoch), None),
+            Looked::Unknown(why) => (None, Some(why)),
+        };
+        let row = |(server, row): &(Server, &Result<Row, String>)| row_json(*server, row);
+        let answer = json!({
+            "epoch": epoch, "side": epoch.map(|epoch| side(Server::of(epoch))), "why": why,
+            "registers": rows.iter().map(row).collect::<Vec<_>>(),
+        });
+        print::out(&format!("{answer:#}\n"));
+    }
+    match truth {
+        Looked::Open(_) if args.json => Ok(Exit::Done),
+        Looked::Unknown(_) if args.json => Ok(Exit::Failed),
+        Looked::Open(epoch) => {
+            print::line(&format!("the {} side is true (epoch {epoch})", side(Server::of(epoch))));
+            Ok(Exit::Done)
+        }
+        Looked::Unknown(why) => {
+            Err(CliError::new(Kind::EpochUnknown, format!("nobody can tell which side is true: {why}"))
+                .hint("settle what a dead cutover left: piton move settle ..."))
+        }
+    }
+}
+
+fn row_json(server: Server, row: &Result<Row, String>) -> Value {
+    let state = |state| match state {
+        State::Open => "open",
+        State::Committed => "committed",
+        State::Aborted => "aborted",
+        State::Reopened => "reopened",
+    };
+    match row {
+        Ok(row) => json!({
+            "side": side(server), "epoch": row.attempt.epoch, "attempt": row.attempt.number, "state": state(row.state),
+            "error": null,
+        }),
+        Err(why) => json!({"side": side(server), "epoch": null, "attempt": null, "state": null, "error": why}),
+    }
+}
