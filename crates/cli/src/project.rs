@@ -28,7 +28,7 @@ pub(crate) fn locate(file: &Path) -> std::io::Result<(PathBuf, String)> {
     Ok((root.clone(), below.to_string_lossy().into_owned()))
 }
 
-/// The project's tree as it is on disk now.
+/// The project's tree as it is on disk now, and the packs that come with this binary.
 pub(crate) struct Tree {
     root: PathBuf,
 }
@@ -55,6 +55,9 @@ impl Tree {
 
     /// The file and whether it is executable.
     fn file(&self, path: &str) -> Result<SourceFile, SourceError> {
+        if let Some(pack) = piton_lang::packs::source(path) {
+            return Ok((path.to_owned(), pack.as_bytes().to_vec(), false));
+        }
         let real = self.resolve(path)?;
         let unreadable =
             |error: std::io::Error| SourceError::Unreadable { path: path.to_owned(), why: error.to_string() };

@@ -10,7 +10,7 @@
 mod diagnostic;
 mod docs;
 mod interface;
-mod packs;
+pub mod packs;
 mod params;
 mod runbook;
 

@@ -131,10 +131,7 @@ impl Loader {
             return self
                 .wrong(Diagnostic::error(format!("more than {MAX_LOAD_DEPTH} files load each other in a chain")), at);
         }
-        let bytes = match self.registry.sources.read(path).or_else(|error| {
-            // A run's snapshot has the packs it began with; a project has none.
-            packs::source(path).map(|pack| pack.as_bytes().to_vec()).ok_or(error)
-        }) {
+        let bytes = match self.registry.sources.read(path) {
             Ok(bytes) if bytes.len() > MAX_SOURCE_BYTES => {
                 let limit = MAX_SOURCE_BYTES as u64;
                 let error = SourceError::TooLarge { path: path.to_owned(), bytes: bytes.len() as u64, limit };

@@ -1,13 +1,14 @@
 //! The runbook packs that come with the binary: `load("@piton/move.star", ...)`.
 //!
-//! Owns their names and sources. They are sources like any other: a run keeps the ones that it began with in its snapshot,
-//! so that a newer binary does not change a run under way. Never knows what they do.
+//! Owns their names and sources. To a project's tree they are sources like any other: a run keeps the ones that it began with in
+//! its snapshot, so that a newer binary does not change a run under way. Never knows what they do.
 
 /// Each pack by the name that it is loaded by.
 const PACKS: &[(&str, &str)] = &[("@piton/move.star", include_str!("../packs/move.star"))];
 
 /// A pack's source.
-pub(crate) fn source(name: &str) -> Option<&'static str> {
+#[must_use]
+pub fn source(name: &str) -> Option<&'static str> {
     PACKS.iter().find(|(pack, _)| *pack == name).map(|(_, source)| *source)
 }
 
