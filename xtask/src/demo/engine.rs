@@ -142,6 +142,8 @@ impl<'a> Piton<'a> {
         self.environment.push(("PITON_CRASH_ONCE_AT_EACH", listed_in.display().to_string()));
         // More than a hundred engines die inside the window, each after a start of its own.
         self.arguments.extend(["--pause-budget".to_owned(), "1h".to_owned()]);
+        // Between the counters and the cut, too, the engine dies a hundred times.
+        self.arguments.extend(["--id-slack".to_owned(), "1000000".to_owned()]);
     }
 
     /// One life of an engine: of a new run, or of the last one resumed. Ends when the engine does, or when it waits for

@@ -130,13 +130,13 @@ fn nobodys_answer_is_waited_for_once_a_rehearsal_has_gone_back() {
 fn what_runs_beside_a_rehearsed_window_is_finished_and_nothing_else_is_started() {
     let book = Book::new(|run| run.parallel("both", &["beside", "cut"]))
         .function("beside", |branch, _| {
-            branch.step("running", sh("await gone; sleep 4000; add finished")).go()?;
+            branch.step("running", sh("signal begun; await gone; sleep 4000; add finished")).go()?;
             branch.step("late", sh("add late")).go()?;
             Ok(Value::None)
         })
         .function("cut", |branch, _| {
             branch.window("pause", LONG, |window| {
-                window.step("close", sh("add closed")).undo(sh("clear closed; signal gone")).go()?;
+                window.step("close", sh("await begun; add closed")).undo(sh("clear closed; signal gone")).go()?;
                 Ok(Value::None)
             })
         });
