@@ -495,7 +495,7 @@ fn a_cutover_and_a_second_attempt_hold_whatever_the_order() {
 
 #[test]
 fn a_cutover_holds_whatever_dies_or_is_lost() {
-    holds(sound(0, 1, true), 414_649);
+    holds(sound(0, 1, true), 414_619);
 }
 
 /// Minutes of both cores.
