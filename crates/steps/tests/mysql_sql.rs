@@ -169,6 +169,8 @@ fn a_statement_in_flight_of_a_dead_engine_is_killed_and_never_lands() {
         let handle = prepared.handle();
         let flying = std::thread::spawn(move || prepared.perform(&Cancel::new()));
         eventually("it waits", || {
+            // The server looks anew only when nobody has looked for a tenth of a second.
+            std::thread::sleep(std::time::Duration::from_millis(150));
             server.sql("select count(*) from information_schema.innodb_lock_waits").unwrap() != "0\n"
         });
         assert_eq!(name(&World::new().remains(&action, &handle, &context)), expected);
