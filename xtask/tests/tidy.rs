@@ -39,11 +39,14 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("piton-engine", &["piton-core"][..]),
         ("piton-store", &["piton-core"][..]),
         ("piton-steps", &["piton-core"][..]),
-        ("piton-cli", &["piton-core", "piton-lang", "piton-engine", "piton-steps", "piton-store", "piton-gate"][..]),
-        ("piton-move", &[][..]),
+        (
+            "piton-cli",
+            &["piton-core", "piton-lang", "piton-engine", "piton-steps", "piton-store", "piton-gate", "piton-move"][..],
+        ),
+        ("piton-move", &["piton-gate"][..]),
         ("piton-gate", &[][..]),
         ("piton-testkit", &[][..]),
-        ("piton-campaigns", &["piton-core", "piton-lang", "piton-store"][..]),
+        ("piton-campaigns", &["piton-core", "piton-lang", "piton-store", "piton-move"][..]),
         ("xtask", &["piton-testkit", "piton-core", "piton-store"][..]),
     ])
 }
@@ -56,7 +59,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("tokio-postgres", &["piton-steps"]),
     ("ureq", &["piton-steps"]),
     ("clap", &["piton-cli"]),
-    ("tokio", &["piton-steps", "piton-move", "piton-testkit", "piton-gate"]),
+    ("tokio", &["piton-steps", "piton-move", "piton-testkit", "piton-gate", "piton-cli"]),
 ];
 
 fn root() -> PathBuf {

@@ -177,7 +177,7 @@ fn a_service_moves_and_comes_back_and_sees_no_error() {
     assert_eq!(preflight["refusals"], serde_json::json!([]));
     assert!(world.ask(&["move", "status", "--name", "shop"], 0).contains("the old side is true (epoch 0)"));
     assert!(world.json("copy", &[])["rows"].as_u64().unwrap() > 0);
-    assert_eq!(world.json("copy", &[])["took_ms"].is_u64(), true, "again is nothing new");
+    assert!(world.json("copy", &[])["took_ms"].is_u64(), "again is nothing new");
     assert_eq!(world.json("verify", &[])["differences"], serde_json::json!([]));
     let cut = ["--account", "app@%"];
     assert!(world.ask(&[&["move", "prepare", "--name", "shop"], &cut[..]].concat(), 0).contains("prepared"));

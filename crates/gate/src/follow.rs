@@ -70,7 +70,7 @@ impl Holder {
     /// Opens a hold of an attempt as the register has decided it; `None` while it has not.
     pub(crate) async fn as_decided(&self, number: u64, attempt: Attempt) -> Option<Result<Opened, GateError>> {
         match self.look_once(&**self.register.as_ref()?, Some(attempt), false).await {
-            Look::Open(epoch) => Some(self.obey(number, epoch, HoldEnd::Aborted)),
+            Look::Open(epoch) => Some(self.obeyed(number, epoch)),
             Look::Hold(_) => None,
         }
     }
@@ -81,11 +81,16 @@ impl Holder {
         let began = Moment::now();
         loop {
             match self.look_once(&**register, Some(attempt), true).await {
-                Look::Open(epoch) => return self.obey(number, epoch, HoldEnd::Aborted),
+                Look::Open(epoch) => return self.obeyed(number, epoch),
                 Look::Hold(why) if began.elapsed() >= ABORT_TIME => return Err(GateError::Register(why)),
                 Look::Hold(_) => sleep(LOOK_EVERY).await,
             }
         }
+    }
+
+    /// Opens as was decided, unless the hold's watcher was quicker.
+    fn obeyed(&self, number: u64, epoch: u64) -> Result<Opened, GateError> {
+        self.obey(number, epoch, HoldEnd::Aborted).or_else(|error| self.last().ok_or(error))
     }
 
     /// A gate that starts holds until it has read the registers; an attempt that it finds open has until `deadline` to be

@@ -53,11 +53,12 @@ async fn agree(source: &mut Conn, target: &mut Conn) -> Result<bool, MoveError> 
     Ok(tidb)
 }
 
-type Described = (String, String, Option<String>);
+/// Name, role in a key, type, collation.
+type Described = (String, String, String, Option<String>);
 
 async fn columns(conn: &mut Conn, side: Side, table: &TableName) -> Result<Vec<Described>, MoveError> {
     conn.exec(
-        "select column_name, column_key, collation_name from information_schema.columns
+        "select column_name, column_key, cast(column_type as char), collation_name from information_schema.columns
          where table_schema = ? and table_name = ? order by ordinal_position",
         (&table.schema, &table.name),
     )
@@ -68,8 +69,13 @@ async fn columns(conn: &mut Conn, side: Side, table: &TableName) -> Result<Vec<D
 /// All columns, in the order of the primary key. Where the sides would order text differently, by its bytes.
 fn statement(table: &TableName, ours: &[Described], theirs: &[Described]) -> String {
     let quoted = |name: &str| format!("`{}`", name.replace('`', "``"));
-    let all = ours.iter().map(|(name, ..)| quoted(name)).collect::<Vec<_>>().join(", ");
-    let order = |(name, key, collation): &Described| {
+    // Leading zeros are how a number is shown, not what it is, and not every server shows them.
+    let column = |(name, _, kind, _): &Described| match kind.contains("decimal") && kind.contains("zerofill") {
+        true => format!("{} + 0", quoted(name)),
+        false => quoted(name),
+    };
+    let all = ours.iter().map(column).collect::<Vec<_>>().join(", ");
+    let order = |(name, key, _, collation): &Described| {
         let other = theirs.iter().find(|(other, ..)| other == name).and_then(|(.., collation)| collation.as_deref());
         let alike = collation.as_deref() == other;
         let by = if alike { quoted(name) } else { format!("CAST(CONVERT({} USING utf8mb4) AS BINARY)", quoted(name)) };

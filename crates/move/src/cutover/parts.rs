@@ -127,7 +127,7 @@ pub struct Feed(State);
 #[derive(Debug)]
 enum State {
     Ready(Box<Feeding>),
-    Armed(Mover),
+    Armed(Box<Mover>),
     Spent,
 }
 
@@ -141,7 +141,7 @@ impl Feed {
     #[must_use]
     pub fn armed(self) -> Option<Mover> {
         match self.0 {
-            State::Armed(mover) => Some(mover),
+            State::Armed(mover) => Some(*mover),
             State::Ready(_) | State::Spent => None,
         }
     }
@@ -153,7 +153,7 @@ impl Reverse for Feed {
             let State::Ready(feed) = std::mem::replace(&mut self.0, State::Spent) else {
                 return Err("the way back is armed once".to_owned());
             };
-            self.0 = State::Armed(feed.arm(from).await.map_err(|error| error.to_string())?);
+            self.0 = State::Armed(Box::new(feed.arm(from).await.map_err(|error| error.to_string())?));
             Ok(())
         })
     }

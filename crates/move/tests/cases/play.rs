@@ -207,25 +207,38 @@ async fn compared(stage: &Stage, case: &Case) -> Result<(), String> {
     if different.is_empty() { Ok(()) } else { Err(format!("the audit says {different:?}")) }
 }
 
+/// A value as text; its own form for people leaves out what is long.
+fn whole(value: &Option<Value>) -> String {
+    match value {
+        Some(Value::Bytes(bytes)) => format!("Bytes({:?})", bytes.escape_ascii().to_string()),
+        other => format!("{other:?}"),
+    }
+}
+
 /// Rows as text that tells every two values apart, and how often each stands there.
 async fn rows(url: &str, table: &str) -> mysql_async::Result<BTreeMap<String, u64>> {
     let mut conn = Conn::new(Opts::from_url(url)?).await?;
     conn.query_drop("set names utf8mb4, time_zone = '+00:00'").await?;
-    let columns: Vec<String> = conn
+    let columns: Vec<(String, String)> = conn
         .exec(
-            "select column_name from information_schema.columns
+            "select column_name, cast(column_type as char) from information_schema.columns
              where table_schema = database() and table_name = ? order by ordinal_position",
             (table,),
         )
         .await?;
     let quoted = |name: &String| format!("`{}`", name.replace('`', "``"));
-    let list = columns.iter().map(quoted).collect::<Vec<_>>().join(", ");
+    // Leading zeros are how a number is shown, and TiDB shows none.
+    let column = |(name, kind): &(String, String)| match kind.contains("decimal") && kind.contains("zerofill") {
+        true => format!("{} + 0", quoted(name)),
+        false => quoted(name),
+    };
+    let list = columns.iter().map(column).collect::<Vec<_>>().join(", ");
     let rows: Vec<mysql_async::Row> =
         conn.exec(format!("select {list} from {}", quoted(&table.to_owned())), ()).await?;
     let mut counted = BTreeMap::new();
     for row in rows {
-        let values: Vec<Option<Value>> = row.unwrap_raw();
-        *counted.entry(format!("{values:?}")).or_insert(0) += 1;
+        let values: Vec<String> = row.unwrap_raw().iter().map(whole).collect();
+        *counted.entry(values.join(", ")).or_insert(0) += 1;
     }
     Ok(counted)
 }
