@@ -269,6 +269,26 @@ fn ways_that_exclude_each_other_may_use_a_name_each() {
 }
 
 #[test]
+fn a_pack_is_loaded_by_its_name_and_each_is_sound() {
+    for name in ["@piton/move.star"] {
+        let pack = piton_lang::packs::source(name).unwrap();
+        let book = format!("load(\"{name}\", \"mover\")\ndef main():\n    return mover\n### {name}\n{pack}");
+        let warnings = support::load(&book).unwrap_or_else(|errors| panic!("{errors}"));
+        assert_eq!(warnings.warnings().iter().count(), 0, "{}", warnings.warnings());
+    }
+    check(
+        "load(\"@piton/mvoe.star\", \"a\")\n",
+        expect![[r#"
+        error: there is no pack "@piton/mvoe.star"
+         ┌─ main.star:1:6
+        1│ load("@piton/mvoe.star", "a")
+         │      ^^^^^^^^^^^^^^^^^^
+         = help: the packs of this binary are @piton/move.star
+    "#]],
+    );
+}
+
+#[test]
 fn loads_stay_inside_the_project() {
     check(
         "load(\"../x.star\", \"a\")\n",

@@ -19,7 +19,7 @@ use crate::error::{MoveError, Result, Side};
 use crate::position::Position;
 use crate::progress::{Phase, Progress};
 use crate::ready::Ready;
-use crate::schema::Table;
+use crate::schema::{Dialect, Table};
 use crate::session;
 use crate::throttle::Pace;
 use crate::verify::dirty::Dirty;
@@ -229,8 +229,10 @@ impl Mover {
     /// When a server cannot be used.
     pub async fn raise_counters(&mut self) -> std::result::Result<(), MoveError> {
         let mut target = session::open(Side::Target, &self.config.target).await?;
-        let off = target.query_drop("SET SESSION sql_log_bin = 0").await;
-        off.map_err(MoveError::server(Side::Target, "set up a session"))?;
+        if session::dialect(&mut target, Side::Target).await? != Dialect::TiDb {
+            let off = target.query_drop("SET SESSION sql_log_bin = 0").await;
+            off.map_err(MoveError::server(Side::Target, "set up a session"))?;
+        }
         counters::raise(&mut self.source, &mut target, &self.config.tables).await
     }
 

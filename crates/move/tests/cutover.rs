@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
@@ -19,9 +19,7 @@ use piton_move::cutover::{Account, ControlSocket, Driver, Feed, Gate, Plan, Regi
 use piton_move::{Config, Mover, Reverse, TableName};
 use piton_testkit::mariadb::MariaDb;
 use support::Servers;
-
-const PASSWORD: &str = "secret";
-const WRITERS: u64 = 8;
+use support::clients::{Clients, PASSWORD, as_app};
 
 struct World {
     servers: Servers,
@@ -91,17 +89,12 @@ impl World {
         self.folder.path().join("gate.sock")
     }
 
-    fn as_app(port: u16) -> OptsBuilder {
-        let base = OptsBuilder::default().ip_or_hostname("127.0.0.1").tcp_port(port).prefer_socket(false);
-        base.user(Some("app")).pass(Some(PASSWORD)).db_name(Some("shop"))
-    }
-
     /// Whether an application account can write there.
     fn writable(&self, server: &MariaDb) -> bool {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = (1 << 60) + NEXT.fetch_add(1, Ordering::SeqCst);
         self.runtime.block_on(async {
-            let Ok(mut conn) = Conn::new(Self::as_app(server.port())).await else { return false };
+            let Ok(mut conn) = Conn::new(as_app(server.port())).await else { return false };
             let wrote = conn.query_drop(format!("insert into w values ({id}, 'probe')")).await.is_ok();
             drop(conn.query_drop(format!("delete from w where id = {id}")).await);
             wrote
@@ -111,59 +104,6 @@ impl World {
     fn rows(server: &MariaDb) -> BTreeSet<u64> {
         let text = server.sql("select id from shop.w").unwrap();
         text.lines().map(|line| line.parse().unwrap()).collect()
-    }
-}
-
-/// Clients that write through the gate until they are stopped. Every error fails the test.
-struct Clients {
-    stop: Arc<AtomicBool>,
-    counts: Vec<Arc<AtomicU64>>,
-    tasks: Vec<tokio::task::JoinHandle<(Vec<u64>, Duration)>>,
-}
-
-impl Clients {
-    fn start(world: &World) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let counts: Vec<_> = (0..WRITERS).map(|_| Arc::new(AtomicU64::new(0))).collect();
-        let tasks = counts.iter().zip(1..).map(|(count, writer)| {
-            let (stop, count, port) = (Arc::clone(&stop), Arc::clone(count), world.gate.address().port());
-            world.runtime.spawn(async move {
-                let mut conn = Conn::new(World::as_app(port)).await.unwrap();
-                let (mut done, mut longest, mut id) = (Vec::new(), Duration::ZERO, writer << 32);
-                while !stop.load(Ordering::SeqCst) {
-                    id += 1;
-                    let began = Instant::now();
-                    conn.exec_drop("insert into w values (?, 'x')", (id,)).await.unwrap();
-                    longest = longest.max(began.elapsed());
-                    done.push(id);
-                    count.fetch_add(1, Ordering::SeqCst);
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-                (done, longest)
-            })
-        });
-        Self { tasks: tasks.collect(), stop, counts }
-    }
-
-    /// All of them write on.
-    fn go_on(&self) {
-        let before: Vec<_> = self.counts.iter().map(|count| count.load(Ordering::SeqCst)).collect();
-        let began = Instant::now();
-        while self.counts.iter().zip(&before).any(|(count, before)| count.load(Ordering::SeqCst) <= *before) {
-            let died = self.tasks.iter().any(tokio::task::JoinHandle::is_finished);
-            assert!(!died && began.elapsed() < Duration::from_secs(60), "a writer does not go on");
-            std::thread::yield_now();
-        }
-    }
-
-    /// What was acknowledged, and the longest statement.
-    fn stop(self, world: &World) -> (BTreeSet<u64>, Duration) {
-        self.stop.store(true, Ordering::SeqCst);
-        let ends = self.tasks.into_iter().map(|task| world.runtime.block_on(task).unwrap());
-        ends.fold((BTreeSet::new(), Duration::ZERO), |(mut all, longest), (done, one)| {
-            all.extend(done);
-            (all, longest.max(one))
-        })
     }
 }
 
@@ -190,13 +130,13 @@ async fn cut(source: &str, target: &str, control: PathBuf, deadline: Duration, s
 fn a_cutover_under_writers_loses_no_write_and_fails_none() {
     let deadline = Duration::from_secs(10);
     let Some(world) = World::start(deadline) else { return };
-    let clients = Clients::start(&world);
+    let clients = Clients::start(&world.runtime, world.gate.address().port());
     clients.go_on();
     let (source, target) = (world.servers.source.url(""), world.servers.target.url(""));
     let (report, feed) = world.runtime.block_on(cut(&source, &target, world.control(), deadline, 900));
     assert_eq!(report.outcome, Outcome::Moved, "{report:?}");
     clients.go_on();
-    let (acknowledged, longest) = clients.stop(&world);
+    let (acknowledged, longest) = clients.stop(&world.runtime);
     for (step, took, _) in &report.steps {
         println!("{step:?} {took:?}");
     }
@@ -252,7 +192,7 @@ fn dies_at(world: &World, point: &str, deadline: Duration, server_id: u32) {
 fn a_mover_that_dies_before_c7_is_taken_back_by_the_gate() {
     let deadline = Duration::from_secs(3);
     let Some(world) = World::start(deadline) else { return };
-    let clients = Clients::start(&world);
+    let clients = Clients::start(&world.runtime, world.gate.address().port());
     let points = ["after:OpenAttempt", "after:Hold", "after:LockAccounts", "after:SetReadOnly", "after:ReadEnd"];
     let later = ["after:WaitApplied", "after:ArmReverse", "before:Commit"];
     for (point, server_id) in points.into_iter().chain(later).zip(900..) {
@@ -267,7 +207,7 @@ fn a_mover_that_dies_before_c7_is_taken_back_by_the_gate() {
         println!("{point}: writers go on after {:?}", died.elapsed());
         assert!(world.writable(&world.servers.source) && !world.writable(&world.servers.target), "{point}");
     }
-    let (acknowledged, _) = clients.stop(&world);
+    let (acknowledged, _) = clients.stop(&world.runtime);
     assert_eq!(World::rows(&world.servers.source), acknowledged);
 }
 
@@ -276,7 +216,7 @@ fn a_mover_that_dies_from_c7_on_is_finished_forward() {
     let deadline = Duration::from_secs(3);
     for point in ["after:Commit", "after:OpenTarget", "after:CopyRegister"] {
         let Some(world) = World::start(deadline) else { return };
-        let clients = Clients::start(&world);
+        let clients = Clients::start(&world.runtime, world.gate.address().port());
         dies_at(&world, point, deadline, 900);
         assert!(!world.writable(&world.servers.source), "{point}");
         let died = Instant::now();
@@ -288,7 +228,7 @@ fn a_mover_that_dies_from_c7_on_is_finished_forward() {
         // The gate reads it on the target, which nobody told it.
         clients.go_on();
         println!("{point}: writers go on after {:?}", died.elapsed());
-        let (acknowledged, _) = clients.stop(&world);
+        let (acknowledged, _) = clients.stop(&world.runtime);
         assert!(!world.writable(&world.servers.source) && world.writable(&world.servers.target), "{point}");
         assert_eq!(World::rows(&world.servers.target), acknowledged, "{point}");
     }
@@ -307,6 +247,6 @@ fn a_source_that_dies_behind_its_fence_does_not_open_by_itself() {
     let report = world.runtime.block_on(Driver::new(world.plan(deadline), Vec::new()).run(Goal::Settle));
     assert_eq!(report.outcome, Outcome::Back, "{report:?}");
     assert!(world.writable(&world.servers.source) && !world.writable(&world.servers.target));
-    let by_opts = Opts::from(World::as_app(world.gate.address().port()));
+    let by_opts = Opts::from(as_app(world.gate.address().port()));
     assert!(world.runtime.block_on(Conn::new(by_opts)).is_ok(), "the gate has opened to the source");
 }

@@ -86,6 +86,15 @@ fn arguments_pass_without_a_shell() {
     assert_eq!(text(&outcome.out), "a b|$HOME|*|");
 }
 
+/// Packs run what this binary does by itself, wherever it was installed.
+#[test]
+fn a_program_may_be_this_binary() {
+    let world = World::new();
+    let process = exec(&["@piton", "--list", "a_program_may_be"]);
+    let outcome = world.prepare(&process, &world.context(1)).perform(&Cancel::new()).unwrap();
+    assert!(text(&outcome.out).starts_with("a_program_may_be_this_binary: test\n"), "{outcome:?}");
+}
+
 #[test]
 fn a_script_runs_from_the_snapshot_only_as_the_run_knows_it() {
     let world = World::new();

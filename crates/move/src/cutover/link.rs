@@ -56,7 +56,9 @@ impl Link {
         let mut conn = crate::session::open(side, url).await.map_err(lost)?;
         let dialect = crate::session::dialect(&mut conn, side).await.map_err(lost)?;
         let mut link = Self { conn, dialect };
-        link.run("SET SESSION sql_log_bin = 0").await?;
+        if !link.is_tidb() {
+            link.run("SET SESSION sql_log_bin = 0").await?;
+        }
         Ok(link)
     }
 
