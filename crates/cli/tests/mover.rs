@@ -188,6 +188,7 @@ fn a_service_moves_and_comes_back_and_sees_no_error() {
     println!("there: {} ms", report["pause_ms"]);
     assert!(world.ask(&["move", "status", "--name", "shop"], 0).contains("the new side is true (epoch 1)"));
     // What was left behind by nobody is nothing, and an epoch is committed once.
+    assert_eq!(world.json("cutover", &with)["outcome"], "moved", "again finds it done");
     let settle = [&["move", "settle", "--name", "shop", "--json"], &cut[..]].concat();
     assert_eq!(parsed(&world.ask(&settle, 0))["outcome"], "moved");
     assert!(world.json("follow", &["--epoch", "2"])["applied_changes"].is_u64());

@@ -2,12 +2,13 @@
 //!
 //! Owns the figures and the frontier of what is applied. Never decides anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use crate::copy::now_us;
 use crate::position::Position;
 
 /// What the move is doing.
@@ -35,7 +36,7 @@ pub struct Progress {
     /// Row changes and transactions applied by this mover.
     pub applied_changes: u64,
     pub applied_transactions: u64,
-    /// How old the newest applied heartbeat was when it was applied.
+    /// How old the newest heartbeat was when everything before it was applied.
     pub lag: Option<Duration>,
     /// Why copying pauses, when it does.
     pub throttled: Option<String>,
@@ -64,12 +65,15 @@ struct Pending {
     before: BTreeMap<u64, Position>,
     read: Position,
     next: u64,
+    /// Heartbeats that were read, each with the number of the last transaction before it and when it was written, in
+    /// microseconds since 1970.
+    beats: VecDeque<(u64, u64)>,
 }
 
 impl Frontier {
     pub(crate) fn new(from: Position, progress: Progress) -> Self {
         Self {
-            inner: Mutex::new(Pending { before: BTreeMap::new(), read: from.clone(), next: 0 }),
+            inner: Mutex::new(Pending { before: BTreeMap::new(), read: from.clone(), next: 0, beats: VecDeque::new() }),
             applied: watch::Sender::new(from),
             started: Instant::now(),
             copied_before: progress.copied_rows,
@@ -102,6 +106,11 @@ impl Frontier {
         });
     }
 
+    /// A heartbeat was read. The lag is known when everything before it is applied.
+    pub(crate) fn beat(&self, at_us: u64) {
+        self.change(|pending| pending.beats.push_back((pending.next, at_us)));
+    }
+
     pub(crate) fn finish(&self, numbers: &[u64]) {
         self.change(|pending| {
             for number in numbers {
@@ -113,6 +122,15 @@ impl Frontier {
     fn change(&self, change: impl FnOnce(&mut Pending)) {
         let mut pending = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut pending);
+        let first = pending.before.first_key_value().map_or(u64::MAX, |(number, _)| *number);
+        let mut beaten = None;
+        while let Some((_, at_us)) = pending.beats.pop_front_if(|(last, _)| *last < first) {
+            beaten = Some(at_us);
+        }
+        if let Some(at_us) = beaten {
+            let lag = Duration::from_micros(now_us().saturating_sub(at_us));
+            self.progress.send_modify(|progress| progress.lag = Some(lag));
+        }
         let applied = pending.before.first_key_value().map_or(&pending.read, |(_, before)| before);
         // Sent under the lock: two lanes that finish at once must not set it back.
         self.applied.send_if_modified(|old| {
@@ -156,6 +174,23 @@ impl Frontier {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Seen: a heartbeat that was read told a lag of milliseconds while the lanes were seconds behind.
+    #[test]
+    fn a_heartbeat_tells_the_lag_when_what_came_before_it_is_applied() {
+        let frontier = Frontier::new(Position::default(), Progress::default());
+        let (first, second) = (frontier.begin(), frontier.begin());
+        frontier.beat(now_us() - 5_000_000);
+        frontier.finish(&[second]);
+        assert_eq!(frontier.look().lag, None, "the first one is on its way");
+        let later = frontier.begin();
+        frontier.finish(&[first]);
+        assert!(frontier.look().lag.is_some_and(|lag| lag >= Duration::from_secs(5)));
+        frontier.beat(now_us());
+        assert!(frontier.look().lag.is_some_and(|lag| lag >= Duration::from_secs(5)));
+        frontier.finish(&[later]);
+        assert!(frontier.look().lag.is_some_and(|lag| lag < Duration::from_secs(5)));
+    }
 
     #[test]
     fn what_is_applied_never_passes_a_transaction_on_its_way() {

@@ -8,7 +8,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
@@ -294,11 +293,9 @@ impl Sequencer {
         Ok(())
     }
 
-    /// A heartbeat without a chunk: tells the lag, and keeps idle lanes' checkpoints young.
+    /// A heartbeat without a chunk: tells the lag once it is applied, and keeps idle lanes' checkpoints young.
     fn beat(&mut self, state: &State, mark: Mark) -> Result<()> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
-        let lag = Duration::from_micros(u64::try_from(now).unwrap_or(0).saturating_sub(mark.at_us));
-        self.shared.frontier.note(|progress| progress.lag = Some(lag));
+        self.shared.frontier.beat(mark.at_us);
         for lane in 0..self.applying {
             if state.read > self.checkpoints[lane] {
                 self.send(lane, Work::Idle(state.read.clone()))?;

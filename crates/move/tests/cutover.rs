@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Opts, OptsBuilder};
+use mysql_async::{Conn, Opts};
 use piton_gate::Backend;
 use piton_move::cutover::steps::{Goal, Outcome, Step, WayBack};
 use piton_move::cutover::{Account, ControlSocket, Driver, Feed, Gate, Plan, Registers, Report, Stream};

@@ -192,7 +192,8 @@ fn a_timeout_really_ends_the_statement() {
     assert_eq!(failed.failure.kind, FailureKind::Timeout);
     let count =
         "select count(*) from information_schema.processlist where info like '%sleep(61)%' and id <> connection_id()";
-    assert_eq!(world.value(&url, count), Value::Int(0));
+    // It is told to end before the step fails; on a busy server that takes a moment, and nowhere near a minute.
+    eventually("the statement has ended", || world.value(&url, count) == Value::Int(0));
 }
 
 #[test]

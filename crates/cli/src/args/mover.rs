@@ -19,7 +19,7 @@ pub(crate) enum MoveCommand {
     Preflight(MoverArgs),
     /// Copy all tables while they change, or go on where an earlier copy stopped
     Copy(MoverArgs),
-    /// Follow the changes until the new side is close behind
+    /// Follow the changes until the target is close behind, and has all that was committed by then
     Follow {
         /// How close
         #[arg(long, value_name = "DURATION", default_value = "50ms", value_parser = Duration::parse)]

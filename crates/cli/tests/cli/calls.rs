@@ -189,6 +189,8 @@ fn help_and_version_are_no_errors() {
       logs         Print a run's events, or a step's output
       receipt      Write a run's signed receipt
       verify       Verify a receipt, offline
+      gate         Proxy a service's MySQL connections, so that they can be held, switched to another server and released
+      move         Move live tables to another server, compare both sides, and cut over with a short pause
       waker        Start engines for parked runs when they are due, until it is ended: for systemd or cron's @reboot
       completions  Print a shell's completion script
 

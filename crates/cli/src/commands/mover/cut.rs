@@ -85,10 +85,17 @@ pub(super) async fn cutover(args: &CutoverArgs) -> Result<Exit, CliError> {
         drain: args.drain.to_std(),
         deadline: args.deadline.to_std(),
     };
-    // A signal asks for an abort, and what comes of that is obeyed.
+    // What a dead cutover left is finished at once: a fence must not stand until the move is close again.
+    let left = Driver::new(plan.clone(), Vec::new()).run(Goal::Settle).await;
+    if left.outcome == Outcome::Moved {
+        tell(&args.mover.sides, &left);
+        return Ok(Exit::Done);
+    }
+    // A signal asks for an abort, and what comes of that is obeyed; a second one does not wait for it.
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&stop))
+        signal_hook::flag::register_conditional_shutdown(signal, Exit::Failed.code().into(), Arc::clone(&stop))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
             .map_err(|error| CliError::new(Kind::CutoverBack, "signals cannot be followed").source(error))?;
     }
     let gates: Vec<Arc<dyn Gate>> =

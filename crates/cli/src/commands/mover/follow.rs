@@ -72,7 +72,9 @@ pub(super) async fn follow(args: &MoverArgs, close: Duration) -> Result<Exit, Cl
         mover.wait_copied().await?;
         loop {
             if mover.look().lag.is_some_and(|lag| lag <= close) {
-                return Ok(());
+                // A small lag says how long it would take, not that it is there.
+                let end = mover.source_position().await?;
+                return mover.wait_applied(&end).await;
             }
             tokio::select! {
                 error = mover.ended() => return Err(error),
