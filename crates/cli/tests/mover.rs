@@ -180,6 +180,9 @@ fn a_service_moves_and_comes_back_and_sees_no_error() {
     assert!(world.json("copy", &[])["took_ms"].is_u64(), "again is nothing new");
     assert_eq!(world.json("verify", &[])["differences"], serde_json::json!([]));
     let cut = ["--account", "app@%"];
+    // Nothing is decided where nothing could be written down.
+    let early = world.moves("cutover", &["--account", "app@%", "--gate", "gate.sock"], 1);
+    assert!(early.contains("error[P0047]") && early.contains("prepare the cutover first"), "{early}");
     assert!(world.ask(&[&["move", "prepare", "--name", "shop"], &cut[..]].concat(), 0).contains("prepared"));
     // Slow machines hold longer than the usual deadline; how long it took is printed.
     let with = ["--account", "app@%", "--gate", "gate.sock", "--deadline", "20s", "--drain", "10s"];

@@ -268,6 +268,9 @@ impl<'a> Driver<'a> {
         let mut refusals = self.stream.as_ref().map(|stream| stream.refusals()).unwrap_or_default();
         let mut target = self.plan.link(Side::Target, false).await?;
         let source = source(&mut self.source)?;
+        if !self.table.is_there(source).await? || !self.table.is_there(&mut target).await? {
+            refusals.push("the registers are not there; prepare the cutover first".to_owned());
+        }
         refusals.extend(preflight::look(source, &mut target, &self.fence, self.plan.way_back).await?);
         if let (true, Some(stream)) = (refusals.is_empty(), &mut self.stream) {
             refusals.extend(stream.raise_counters().await.err());

@@ -65,6 +65,25 @@ pub enum State {
     Reopened,
 }
 
+impl State {
+    /// As it stands in the table, and as people and scripts are told.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Committed => "committed",
+            Self::Aborted => "aborted",
+            Self::Reopened => "reopened",
+        }
+    }
+
+    /// What a word of the table means.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        [Self::Open, Self::Committed, Self::Aborted, Self::Reopened].into_iter().find(|state| state.word() == word)
+    }
+}
+
 /// How a row is changed; each is a compare-and-set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Change {

@@ -67,20 +67,23 @@ impl Table {
 
     /// Where there is no row, nothing was ever moved.
     pub(super) async fn read(&self, link: &mut Link) -> Reply<Row> {
+        Ok(self.row(link).await?.unwrap_or(Row::FIRST))
+    }
+
+    /// Whether a cutover was prepared: without a row nothing can be decided.
+    pub(super) async fn is_there(&self, link: &mut Link) -> Reply<bool> {
+        Ok(self.row(link).await?.is_some())
+    }
+
+    async fn row(&self, link: &mut Link) -> Reply<Option<Row>> {
         let sql = format!("SELECT epoch, number, state FROM {SCHEMA}.register WHERE name = '{}'", self.name);
         let row: Option<(u64, u64, String)> = match link.first(&sql).await {
             Err(Fault::No(why)) if MISSING.iter().any(|code| why.starts_with(code)) => None,
             other => other?,
         };
-        let Some((epoch, number, state)) = row else { return Ok(Row::FIRST) };
-        let state = match state.as_str() {
-            "open" => State::Open,
-            "committed" => State::Committed,
-            "aborted" => State::Aborted,
-            "reopened" => State::Reopened,
-            other => return Err(Fault::No(format!("the register says {other}"))),
-        };
-        Ok(Row { attempt: Attempt { epoch, number }, state })
+        let Some((epoch, number, state)) = row else { return Ok(None) };
+        let state = State::of(&state).ok_or_else(|| Fault::No(format!("the register says {state}")))?;
+        Ok(Some(Row { attempt: Attempt { epoch, number }, state }))
     }
 
     /// Opens the next attempt, and gives the row after it.
@@ -93,7 +96,7 @@ impl Table {
                 next.attempt.epoch,
                 next.attempt.number,
                 self.is(before.attempt),
-                word(before.state)
+                before.state.word()
             );
             link.run(&change).await?;
         }
@@ -109,9 +112,9 @@ impl Table {
         };
         let sql = format!(
             "UPDATE {SCHEMA}.register SET state = '{}' WHERE {} AND state = '{}'{fenced}",
-            word(to),
+            to.word(),
             self.is(attempt),
-            word(from)
+            from.word()
         );
         if link.changes(&sql).await? {
             return Ok(Row { attempt, state: to });
@@ -158,15 +161,6 @@ fn quoted(text: &str) -> String {
     text.replace('\\', "\\\\").replace('\'', "''")
 }
 
-fn word(state: State) -> &'static str {
-    match state {
-        State::Open => "open",
-        State::Committed => "committed",
-        State::Aborted => "aborted",
-        State::Reopened => "reopened",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use piton_testkit::SetupError;
@@ -180,7 +174,7 @@ mod tests {
     async fn put(link: &mut Link, row: Row) {
         let Row { attempt: Attempt { epoch, number }, state } = row;
         let sql =
-            format!("REPLACE INTO piton_move.register VALUES ('m', {epoch}, {number}, '{}', NULL, NULL)", word(state));
+            format!("REPLACE INTO piton_move.register VALUES ('m', {epoch}, {number}, '{}', NULL, NULL)", state.word());
         link.run(&sql).await.unwrap();
     }
 

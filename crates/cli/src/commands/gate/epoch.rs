@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use crate::print;
 use crate::ui::text::printable;
 use piton_gate::Backend;
-use piton_move::cutover::register::{Row, State};
+use piton_move::cutover::register::Row;
 use piton_move::cutover::{Both, Looked, Registers};
 use serde_json::{Value, json};
 
@@ -54,19 +54,10 @@ fn read(registers: &Registers) -> Result<Both, CliError> {
     Ok(runtime.block_on(registers.read()))
 }
 
-fn word(state: State) -> &'static str {
-    match state {
-        State::Open => "open",
-        State::Committed => "committed",
-        State::Aborted => "aborted",
-        State::Reopened => "reopened",
-    }
-}
-
 fn row_json(backend: &Backend, row: &Result<Row, String>) -> Value {
     match row {
         Ok(Row { attempt, state }) => json!({
-            "backend": backend.name, "epoch": attempt.epoch, "attempt": attempt.number, "state": word(*state),
+            "backend": backend.name, "epoch": attempt.epoch, "attempt": attempt.number, "state": state.word(),
             "error": null,
         }),
         Err(why) => {
@@ -80,7 +71,7 @@ fn shown(backend: &Backend, row: &Result<Row, String>) -> String {
     match row {
         Ok(row) if *row == Row::FIRST => format!("{name}: nothing was moved"),
         Ok(Row { attempt, state }) => {
-            format!("{name}: epoch {}, attempt {} {}", attempt.epoch, attempt.number, word(*state))
+            format!("{name}: epoch {}, attempt {} {}", attempt.epoch, attempt.number, state.word())
         }
         Err(why) => format!("{name}: {why}"),
     }

@@ -9,7 +9,7 @@ use crate::error::{CliError, Kind};
 use crate::exit::Exit;
 use crate::print;
 use crate::ui::text::printable;
-use piton_move::cutover::register::{Row, Server, State};
+use piton_move::cutover::register::{Row, Server};
 use piton_move::cutover::steps::{Goal, Outcome, WayBack};
 use piton_move::cutover::{Account, ControlSocket, Driver, Fault, Feed, Gate, Looked, Plan, Report, Stream};
 use piton_move::{Mover, Reverse};
@@ -221,15 +221,9 @@ pub(super) async fn status(args: &SidesArgs) -> Result<Exit, CliError> {
 }
 
 fn row_json(server: Server, row: &Result<Row, String>) -> Value {
-    let state = |state| match state {
-        State::Open => "open",
-        State::Committed => "committed",
-        State::Aborted => "aborted",
-        State::Reopened => "reopened",
-    };
     match row {
         Ok(row) => json!({
-            "side": side(server), "epoch": row.attempt.epoch, "attempt": row.attempt.number, "state": state(row.state),
+            "side": side(server), "epoch": row.attempt.epoch, "attempt": row.attempt.number, "state": row.state.word(),
             "error": null,
         }),
         Err(why) => json!({"side": side(server), "epoch": null, "attempt": null, "state": null, "error": why}),
