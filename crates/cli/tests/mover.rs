@@ -95,10 +95,11 @@ fn gate(old: &MariaDb, new: &MariaDb, dir: &Path) -> Gate {
 impl World {
     fn start() -> Option<Self> {
         let (old, new) = (server(1)?, server(2)?);
+        old.sql(&format!("create user app@'%' identified by '{PASSWORD}'; grant all on shop.* to app@'%'")).unwrap();
         for server in [&old, &new] {
             server
                 .sql(&format!(
-                    "create database shop; create user app@'%' identified by '{PASSWORD}'; grant all on shop.* to app@'%';
+                    "create database shop;
                      create user gate@'%' identified by '{PASSWORD}'; grant select on mysql.* to gate@'%';
                      grant all on piton_move.* to gate@'%';
                      grant binlog admin, read only admin, connection admin, process, create user on *.* to gate@'%'"
@@ -180,6 +181,15 @@ fn a_service_moves_and_comes_back_and_sees_no_error() {
     assert!(world.json("copy", &[])["took_ms"].is_u64(), "again is nothing new");
     assert_eq!(world.json("verify", &[])["differences"], serde_json::json!([]));
     let cut = ["--account", "app@%"];
+    let made = world.moves("accounts", &cut, 0);
+    assert_eq!(made, "app@% made, with ALL PRIVILEGES ON `shop`.*\n");
+    let again = world.json("accounts", &cut);
+    assert_eq!(
+        (&again["accounts"][0]["made"], &again["accounts"][0]["left_out"]),
+        (&false.into(), &serde_json::json!([]))
+    );
+    let locked = world.new.sql("show create user app@'%'").unwrap();
+    assert!(locked.contains("ACCOUNT LOCK"), "{locked}");
     // Nothing is decided where nothing could be written down.
     let early = world.moves("cutover", &["--account", "app@%", "--gate", "gate.sock"], 1);
     assert!(early.contains("error[P0047]") && early.contains("prepare the cutover first"), "{early}");
@@ -206,7 +216,7 @@ fn a_service_moves_and_comes_back_and_sees_no_error() {
 
 const BOOK: &str = r#""""Moves a service to another server."""
 
-load("@piton/move.star", "mover", "look", "copy", "verify", "prepare", "drill", "cutover", "gates", "follow")
+load("@piton/move.star", "mover", "look", "copy", "verify", "prepare", "accounts", "drill", "cutover", "gates", "follow")
 
 def main(old: secret, new: secret, gate: str, tables: list[str]):
     m = mover("shop", old, new, tables, accounts = ["app@%"], gates = [gate], deadline = duration("20s"), drain = duration("10s"))
@@ -214,6 +224,7 @@ def main(old: secret, new: secret, gate: str, tables: list[str]):
     emit("estimated rows", found["estimated_rows"])
     phase("Copy", copy, m)
     phase("Verify", verify, m)
+    phase("Accounts", accounts, m)
     phase("Prepare", prepare, m)
     phase("Drill", drill, m, drain = duration("10s"))
     commit_point("The service writes to the new side")

@@ -14,6 +14,7 @@
 //!
 //! The invariants I1 to I9, and where each is held, stand in `docs/design/014-the-mover.md`.
 
+pub mod accounts;
 mod apply;
 pub mod audit;
 mod checkpoint;

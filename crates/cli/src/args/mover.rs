@@ -33,6 +33,14 @@ pub(crate) enum MoveCommand {
     Audit(MoverArgs),
     /// Write the rows that differ anew, each logged as a defect on the new side
     Repair(MoverArgs),
+    /// Make the application's accounts on the other side, with their passwords and their rights on the moved schemas
+    Accounts {
+        /// An account that the application writes with
+        #[arg(long = "account", value_name = "USER@HOST", required = true)]
+        accounts: Vec<String>,
+        #[command(flatten)]
+        mover: MoverArgs,
+    },
     /// Make the registers on both sides and close the side that is to become true to the application
     Prepare(CutArgs),
     /// Cut over: hold the gates, fence, compare, commit, open, release

@@ -31,7 +31,8 @@ impl Account {
         Self { user: user.to_owned(), host: host.to_owned() }
     }
 
-    fn quoted(&self) -> String {
+    /// As SQL names it.
+    pub(crate) fn quoted(&self) -> String {
         let quoted = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"));
         format!("{}@{}", quoted(&self.user), quoted(&self.host))
     }

@@ -4,15 +4,16 @@
 //! cutover, finishes what is left.
 
 use super::{config, ended, registers, sides, usage};
-use crate::args::{CutArgs, CutoverArgs, SidesArgs};
+use crate::args::{CutArgs, CutoverArgs, MoverArgs, SidesArgs};
 use crate::error::{CliError, Kind};
 use crate::exit::Exit;
 use crate::print;
 use crate::ui::text::printable;
+use piton_move::accounts::Copied;
 use piton_move::cutover::register::{Row, Server};
 use piton_move::cutover::steps::{Goal, Outcome, WayBack};
 use piton_move::cutover::{Account, ControlSocket, Driver, Fault, Feed, Gate, Looked, Plan, Report, Stream};
-use piton_move::{Mover, Reverse};
+use piton_move::{Mover, Reverse, accounts};
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::sync::Arc;
@@ -29,7 +30,7 @@ fn account(text: &str) -> Result<Account, CliError> {
     }
 }
 
-fn accounts(given: &[String]) -> Result<Vec<Account>, CliError> {
+fn named(given: &[String]) -> Result<Vec<Account>, CliError> {
     given.iter().map(|text| account(text)).collect()
 }
 
@@ -40,7 +41,7 @@ fn plan(args: &CutArgs) -> Result<Plan, CliError> {
         epoch: args.epoch,
         first,
         second,
-        accounts: accounts(&args.accounts)?,
+        accounts: named(&args.accounts)?,
         way_back: WayBack::GivenUp,
         drain: Duration::ZERO,
         deadline: args.deadline.to_std(),
@@ -51,6 +52,27 @@ fn why(fault: &Fault) -> &str {
     match fault {
         Fault::No(why) | Fault::Lost(why) => why,
     }
+}
+
+pub(super) async fn copy_accounts(args: &MoverArgs, given: &[String]) -> Result<Exit, CliError> {
+    let config = config(args, args.epoch)?;
+    let copied = accounts::copy(&config.source, &config.target, &named(given)?, &config.tables).await.map_err(ended)?;
+    let name = |one: &Copied| format!("{}@{}", one.account.user, one.account.host);
+    if args.sides.json {
+        let account = |one: &Copied| json!({"account": name(one), "made": one.made, "rights": one.rights, "left_out": one.left_out});
+        let answer = json!({"accounts": copied.iter().map(account).collect::<Vec<Value>>()});
+        print::out(&format!("{answer:#}\n"));
+        return Ok(Exit::Done);
+    }
+    for one in &copied {
+        let made = if one.made { "made" } else { "was there" };
+        let left = match one.left_out.len() {
+            0 => String::new(),
+            count => format!("; {count} rights beyond the moved schemas are left out: {}", one.left_out.join(", ")),
+        };
+        print::line(&printable(&format!("{} {made}, with {}{left}", name(one), one.rights.join(", "))));
+    }
+    Ok(Exit::Done)
 }
 
 pub(super) async fn prepare(args: &CutArgs) -> Result<Exit, CliError> {
@@ -80,7 +102,7 @@ pub(super) async fn cutover(args: &CutoverArgs) -> Result<Exit, CliError> {
         epoch: args.mover.epoch,
         first,
         second,
-        accounts: accounts(&args.accounts)?,
+        accounts: named(&args.accounts)?,
         way_back: if args.no_way_back { WayBack::GivenUp } else { WayBack::Armed },
         drain: args.drain.to_std(),
         deadline: args.deadline.to_std(),

@@ -34,6 +34,7 @@ pub(crate) fn run(args: MoveArgs) -> Result<Exit, CliError> {
             MoveCommand::Verify(args) => follow::verify(&args).await,
             MoveCommand::Audit(args) => follow::audit(&args).await,
             MoveCommand::Repair(args) => follow::repair(&args).await,
+            MoveCommand::Accounts { accounts, mover } => cut::copy_accounts(&mover, &accounts).await,
             MoveCommand::Prepare(args) => cut::prepare(&args).await,
             MoveCommand::Cutover(args) => cut::cutover(&args).await,
             MoveCommand::Settle(args) => cut::settle(&args).await,
