@@ -258,7 +258,6 @@ impl Lane {
         let is_repair = task.load.repair.is_some();
         let (rows, bytes) = (task.load.chunk.rows, task.load.chunk.bytes);
         self.shared.done[self.index].send_replace(task.number);
-        self.shared.frontier.finish(task.ticket.as_slice());
         self.shared.frontier.note(|progress| {
             if is_repair {
                 progress.repaired_rows += rows;
@@ -267,6 +266,7 @@ impl Lane {
                 progress.copied_bytes += bytes;
             }
         });
+        self.shared.frontier.finish(task.ticket.as_slice());
         // The copier may be gone: then the move is ending.
         let _ = task.load.written.send(task.load.chunk);
         Ok(())
@@ -296,11 +296,12 @@ impl Lane {
 
     fn finish(&self, number: u64, tickets: &[u64], changes: usize) {
         self.shared.done[self.index].send_replace(number);
-        self.shared.frontier.finish(tickets);
+        // The figures first: whoever waits for a position reads them when it is there.
         self.shared.frontier.note(|progress| {
             progress.applied_transactions += tickets.len() as u64;
             progress.applied_changes += changes as u64;
         });
+        self.shared.frontier.finish(tickets);
     }
 
     async fn commit(&mut self) -> Result<()> {

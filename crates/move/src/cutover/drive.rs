@@ -18,6 +18,8 @@ use crate::position::Position;
 
 /// Between tries of a step that must succeed.
 const AGAIN: Duration = Duration::from_millis(20);
+/// How long a cutover waits, once all else is well, until the stream is close enough: a busy moment is no reason to give up.
+const CLOSE_LIMIT: Duration = Duration::from_secs(20);
 /// Names a step before or after which the process dies, as if killed: `before:Commit`, `after:Commit`.
 const KILL: &str = "PITON_CUTOVER_KILL";
 
@@ -265,13 +267,12 @@ impl<'a> Driver<'a> {
     }
 
     async fn preflight(&mut self) -> Reply<Seen> {
-        let mut refusals = self.stream.as_ref().map(|stream| stream.refusals()).unwrap_or_default();
         let mut target = self.plan.link(Side::Target, false).await?;
         let source = source(&mut self.source)?;
+        let mut refusals = preflight::look(source, &mut target, &self.fence, self.plan.way_back).await?;
         if !self.table.is_there(source).await? || !self.table.is_there(&mut target).await? {
             refusals.push("the registers are not there; prepare the cutover first".to_owned());
         }
-        refusals.extend(preflight::look(source, &mut target, &self.fence, self.plan.way_back).await?);
         if let (true, Some(stream)) = (refusals.is_empty(), &mut self.stream) {
             refusals.extend(stream.raise_counters().await.err());
         }
@@ -286,7 +287,23 @@ impl<'a> Driver<'a> {
         let url = self.plan.url(self.plan.target());
         self.target_probes = Some(Probes::make(&mut target, url, &self.fence).await?);
         self.target = Some(target);
-        Ok(Seen::Done)
+        // Last of all: what follows is the hold.
+        let refusals = self.wait_until_close().await;
+        let is_close = refusals.is_empty();
+        self.reasons.extend(refusals);
+        Ok(if is_close { Seen::Done } else { Seen::No })
+    }
+
+    /// What still keeps the stream from ending soon enough; nothing, mostly at once.
+    async fn wait_until_close(&mut self) -> Vec<String> {
+        let began = Instant::now();
+        loop {
+            let refusals = self.stream.as_ref().map(|stream| stream.refusals()).unwrap_or_default();
+            if refusals.is_empty() || began.elapsed() >= CLOSE_LIMIT || self.stop.load(Ordering::SeqCst) {
+                return refusals;
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
     }
 
     async fn hold(&mut self, attempt: Attempt) -> Seen {
