@@ -29,20 +29,21 @@ impl Holder {
     async fn look_once(&self, register: &dyn Register, hold: Option<Attempt>, late: bool) -> Look {
         let time = if late { ABORT_TIME } else { LOOK_TIME };
         let look = timeout(time, register.look(hold, late)).await;
-        let look = look.unwrap_or_else(|_| Look::Hold("the registers do not answer".to_owned()));
+        let look = look.unwrap_or_else(|_| Look::Unknown("the registers do not answer".to_owned()));
         self.set_why(match &look {
             Look::Open(_) => None,
-            Look::Hold(why) => Some(why.clone()),
+            Look::Undecided(why) | Look::Unknown(why) => Some(why.clone()),
         });
         look
     }
 
-    /// Refuses a hold whose attempt is decided already, before anything is held.
+    /// Refuses a hold whose attempt is decided already, or whose registers do not answer, before anything is held.
     pub(crate) async fn see_that_it_is_open(&self, attempt: Attempt) -> Result<(), GateError> {
         let register = self.register.as_ref().ok_or(GateError::Phase("this gate has no register to follow"))?;
         match self.look_once(&**register, Some(attempt), false).await {
-            Look::Hold(_) => Ok(()),
+            Look::Undecided(_) => Ok(()),
             Look::Open(_) => Err(GateError::Phase("the register has decided this attempt already")),
+            Look::Unknown(why) => Err(GateError::Register(why)),
         }
     }
 
@@ -71,7 +72,7 @@ impl Holder {
     pub(crate) async fn as_decided(&self, number: u64, attempt: Attempt) -> Option<Result<Opened, GateError>> {
         match self.look_once(&**self.register.as_ref()?, Some(attempt), false).await {
             Look::Open(epoch) => Some(self.obeyed(number, epoch)),
-            Look::Hold(_) => None,
+            Look::Undecided(_) | Look::Unknown(_) => None,
         }
     }
 
@@ -82,8 +83,10 @@ impl Holder {
         loop {
             match self.look_once(&**register, Some(attempt), true).await {
                 Look::Open(epoch) => return self.obeyed(number, epoch),
-                Look::Hold(why) if began.elapsed() >= ABORT_TIME => return Err(GateError::Register(why)),
-                Look::Hold(_) => sleep(LOOK_EVERY).await,
+                Look::Undecided(why) | Look::Unknown(why) if began.elapsed() >= ABORT_TIME => {
+                    return Err(GateError::Register(why));
+                }
+                _ => sleep(LOOK_EVERY).await,
             }
         }
     }

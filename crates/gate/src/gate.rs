@@ -49,7 +49,7 @@ pub struct Status {
     pub unchecked: Vec<String>,
     /// The gate has just started and does not know yet which backend is true.
     pub starting: bool,
-    /// What its register could not tell when it was last asked.
+    /// Why its register did not let it open when it was last asked.
     pub why: Option<String>,
     /// How the last hold ended.
     pub last_hold: Option<Opened>,

@@ -24,8 +24,10 @@ pub enum Look {
     /// This epoch's backend is true and takes writes: the first before any epoch and after every even one, the second
     /// after every odd one.
     Open(u64),
-    /// Not decided, or nobody knows: the gate holds and asks again. Says why.
-    Hold(String),
+    /// Every register answers, and none lets it open yet: the gate holds and asks again. Says why.
+    Undecided(String),
+    /// Nobody knows: a gate that holds goes on holding and asks again, and none begins to hold. Says why.
+    Unknown(String),
 }
 
 /// A future that a register gives.

@@ -1,10 +1,10 @@
 //! An audit that shares no code with the mover: it streams every row of both sides in the binary protocol and
 //! compares the values as they arrive. Both sides must be quiet.
 //!
-//! Owns its own connections and statements. Never uses what [`crate::verify`] uses.
+//! Owns its own connections and statements. Never uses what [`crate::verify`] uses; only what a URL means is shared.
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{BinaryProtocol, Conn, Opts, QueryResult, Row, Value};
+use mysql_async::{BinaryProtocol, Conn, QueryResult, Row, Value};
 
 use crate::config::TableName;
 use crate::error::{MoveError, Side};
@@ -35,7 +35,7 @@ pub async fn audit(source: &str, target: &str, tables: &[TableName]) -> Result<V
 }
 
 async fn open(side: Side, url: &str) -> Result<Conn, MoveError> {
-    let opts = Opts::from_url(url).map_err(|source| MoveError::Address { side, source })?;
+    let opts = crate::session::options(url).map_err(|source| MoveError::Address { side, source })?;
     let mut conn = Conn::new(opts).await.map_err(MoveError::server(side, "connect"))?;
     conn.query_drop("SET time_zone = '+00:00'").await.map_err(MoveError::server(side, "set up a session"))?;
     Ok(conn)

@@ -40,7 +40,7 @@ pub(crate) async fn dialect(conn: &mut Conn, side: Side) -> Result<Dialect> {
 
 /// What a URL says, with one word more than `mysql_async` knows: `ssl_ca=FILE`, the authority that signed the server's
 /// certificate, as PEM.
-fn options(url: &str) -> std::result::Result<OptsBuilder, mysql_async::UrlError> {
+pub(crate) fn options(url: &str) -> std::result::Result<OptsBuilder, mysql_async::UrlError> {
     let (address, words) = url.split_once('?').unwrap_or((url, ""));
     let (ours, theirs): (Vec<&str>, Vec<&str>) =
         words.split('&').filter(|word| !word.is_empty()).partition(|word| word.starts_with("ssl_ca="));

@@ -241,6 +241,16 @@ fn while_nobody_knows_the_gate_holds_and_a_commit_counts_however_late_it_learns_
 }
 
 #[test]
+fn no_hold_begins_whose_end_nobody_could_learn() {
+    let Some(mut world) = world() else { return };
+    world.set(0, 1, 1, "open");
+    world.servers.target.crash().unwrap();
+    let refused = world.gate().hold(&hold(1, 1, LONG)).unwrap_err().to_string();
+    assert!(refused.contains("does not say what was decided"), "{refused}");
+    assert!(!world.gate().status().held);
+}
+
+#[test]
 fn a_dead_source_leaves_the_decision_to_the_targets_row() {
     let Some(mut world) = world() else { return };
     world.set(0, 1, 1, "open");

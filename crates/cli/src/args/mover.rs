@@ -98,9 +98,6 @@ pub(crate) struct CutArgs {
     /// An account that the application writes with, on both sides
     #[arg(long = "account", value_name = "USER@HOST", required = true)]
     pub(crate) accounts: Vec<String>,
-    /// From the hold on: what is not committed by then is taken back
-    #[arg(long, value_name = "DURATION", default_value = "800ms", value_parser = Duration::parse)]
-    pub(crate) deadline: Duration,
 }
 
 #[derive(Args)]

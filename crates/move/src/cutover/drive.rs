@@ -50,6 +50,21 @@ impl std::fmt::Debug for Plan {
 }
 
 impl Plan {
+    /// For what holds no gate: preparing, and finishing what another mover left.
+    #[must_use]
+    pub fn without_hold(name: &str, epoch: u64, (first, second): (&str, &str), accounts: Vec<Account>) -> Self {
+        Self {
+            name: name.to_owned(),
+            epoch,
+            first: first.to_owned(),
+            second: second.to_owned(),
+            accounts,
+            way_back: WayBack::GivenUp,
+            drain: Duration::ZERO,
+            deadline: Duration::ZERO,
+        }
+    }
+
     pub(super) fn url(&self, server: Server) -> &str {
         match server {
             Server::First => &self.first,

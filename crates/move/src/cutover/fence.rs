@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Opts, OptsBuilder};
+use mysql_async::{Conn, OptsBuilder};
 
 use super::link::{Fault, Link, Reply};
 use crate::source::heartbeat::SCHEMA;
@@ -160,8 +160,8 @@ impl Probes {
                 }
             }
             link.run(&format!("GRANT INSERT ON {SCHEMA}.probe TO '{probe}'@'%'")).await?;
-            let base = Opts::from_url(url).map_err(|error| Fault::No(error.to_string()))?;
-            let as_probe = OptsBuilder::from_opts(base).user(Some(&probe)).pass(Some(&password)).prefer_socket(false);
+            let base = crate::session::options(url).map_err(|error| Fault::No(error.to_string()))?;
+            let as_probe = base.user(Some(&probe)).pass(Some(&password)).prefer_socket(false);
             opts.push(as_probe.db_name(None::<String>));
         }
         Ok(Self { opts, open: Vec::new() })

@@ -90,7 +90,8 @@ impl Register for Registers {
             let hold = hold.map(|piton_gate::Attempt { epoch, number }| Attempt { epoch, number });
             match Self::look(self, hold, late).await {
                 Looked::Open(epoch) => Look::Open(epoch),
-                Looked::Unknown(why) => Look::Hold(why),
+                Looked::Undecided(why) => Look::Undecided(why),
+                Looked::Unknown(why) => Look::Unknown(why),
             }
         })
     }

@@ -13,7 +13,7 @@ use super::drive::{Driver, Plan};
 use super::holding::{self, GateAct, Looks};
 use super::link::{Fault, Link};
 use super::register::{Attempt, Change, Row, Server, State};
-use super::steps::{Goal, WayBack};
+use super::steps::Goal;
 use super::table::Table;
 use crate::error::Side;
 use crate::position::Position;
@@ -26,7 +26,9 @@ const ANSWER_TIME: Duration = Duration::from_secs(1);
 pub enum Looked {
     /// The server of this epoch is true and open.
     Open(u64),
-    /// Not decided, or nobody knows; why.
+    /// Both registers answer, and no server is true and open yet; why.
+    Undecided(String),
+    /// A register does not answer, and the other does not suffice; why.
     Unknown(String),
 }
 
@@ -47,25 +49,23 @@ impl Both {
     pub fn truth(&self) -> Looked {
         match holding::started(false, self.looks()) {
             GateAct::Open(epoch) => Looked::Open(epoch),
-            _ => Looked::Unknown(self.why()),
+            _ => self.not_open(),
         }
     }
 
-    /// Why nobody knows which server is true.
-    fn why(&self) -> String {
-        let silent: Vec<_> = [&self.first, &self.second].into_iter().filter_map(|row| row.as_ref().err()).collect();
-        if let Some(why) = silent.first() {
-            return (*why).clone();
-        }
-        let rows = [&self.first, &self.second].into_iter().filter_map(|row| row.as_ref().ok());
-        let Some(row) = rows.max() else { return "no register says anything".to_owned() };
-        let Attempt { epoch, number } = row.attempt;
-        match row.state {
+    /// Why no server is known to be true and open.
+    fn not_open(&self) -> Looked {
+        let (first, second) = match (&self.first, &self.second) {
+            (Ok(first), Ok(second)) => (first, second),
+            (Err(why), _) | (_, Err(why)) => return Looked::Unknown(why.clone()),
+        };
+        let Row { attempt: Attempt { epoch, number }, state } = *first.max(second);
+        Looked::Undecided(match state {
             State::Open => format!("attempt {number} at epoch {epoch} is open"),
             State::Aborted => format!("attempt {number} at epoch {epoch} is aborted, and the old side not open yet"),
             State::Committed => format!("epoch {epoch} is committed, and the new side not open yet"),
             State::Reopened => format!("attempt {number} at epoch {epoch} is over"),
-        }
+        })
     }
 }
 
@@ -96,7 +96,7 @@ impl Kept {
     }
 
     fn who(&self) -> String {
-        match Opts::from_url(&self.url) {
+        match crate::session::options(&self.url).map(Opts::from) {
             Ok(opts) => format!("{}:{}", opts.ip_or_hostname(), opts.tcp_port()),
             Err(_) => "the server".to_owned(),
         }
@@ -124,7 +124,7 @@ impl Kept {
 impl Registers {
     /// Of the move `name`; `first`: `mysql://user:password@host:port/` of the server that is true before any epoch. The
     /// account may read and write the register on both; to open the source again after an abort it also needs what that
-    /// takes ([`Driver::prepare`] says for whom).
+    /// takes: `docs/gate.md` has the grants.
     #[must_use]
     pub fn new(name: &str, first: &str, second: &str) -> Self {
         let (first, second) = (Kept::new(first.to_owned()), Kept::new(second.to_owned()));
@@ -159,7 +159,10 @@ impl Registers {
             GateAct::Abort(attempt) => self.abort(attempt).await,
             GateAct::Reopen(attempt) => self.reopen(attempt).await,
         };
-        Looked::Unknown(done.err().map_or_else(|| both.why(), |(Fault::No(why) | Fault::Lost(why))| why))
+        match done {
+            Ok(()) => both.not_open(),
+            Err(Fault::No(why) | Fault::Lost(why)) => Looked::Unknown(why),
+        }
     }
 
     async fn abort(&self, attempt: Attempt) -> Result<(), Fault> {
@@ -176,16 +179,8 @@ impl Registers {
 
     async fn reopen(&self, attempt: Attempt) -> Result<(), Fault> {
         let mut link = Link::open(Side::Source, &self.of(attempt.source()).url).await?;
-        let plan = Plan {
-            name: self.name.clone(),
-            epoch: attempt.epoch,
-            first: self.first.url.clone(),
-            second: self.second.url.clone(),
-            accounts: self.table.accounts(&mut link).await?,
-            way_back: WayBack::GivenUp,
-            drain: Duration::ZERO,
-            deadline: Duration::ZERO,
-        };
+        let accounts = self.table.accounts(&mut link).await?;
+        let plan = Plan::without_hold(&self.name, attempt.epoch, (&self.first.url, &self.second.url), accounts);
         drop(link);
         Driver::new(plan, Vec::new()).run(Goal::Reopen).await;
         Ok(())

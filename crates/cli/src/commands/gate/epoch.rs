@@ -24,7 +24,7 @@ pub(super) fn run(args: &StatusArgs) -> Result<Exit, CliError> {
     if args.control.json {
         let (epoch, why) = match &truth {
             Looked::Open(epoch) => (Some(*epoch), None),
-            Looked::Unknown(why) => (None, Some(why)),
+            Looked::Undecided(why) | Looked::Unknown(why) => (None, Some(why)),
         };
         let answer = json!({
             "epoch": epoch,
@@ -39,7 +39,7 @@ pub(super) fn run(args: &StatusArgs) -> Result<Exit, CliError> {
     match truth {
         Looked::Open(epoch) if !args.control.json => print::line(&format!("{} is true (epoch {epoch})", side(epoch))),
         Looked::Open(_) => {}
-        Looked::Unknown(why) => {
+        Looked::Undecided(why) | Looked::Unknown(why) => {
             return Err(CliError::new(Kind::EpochUnknown, format!("nobody can tell which side is true: {why}"))
                 .hint("bring that server back, or let a mover or a gate settle the attempt; a guess may lose writes"));
         }

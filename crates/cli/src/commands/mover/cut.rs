@@ -36,16 +36,7 @@ fn named(given: &[String]) -> Result<Vec<Account>, CliError> {
 
 fn plan(args: &CutArgs) -> Result<Plan, CliError> {
     let (first, second) = sides()?;
-    Ok(Plan {
-        name: args.sides.name.clone(),
-        epoch: args.epoch,
-        first,
-        second,
-        accounts: named(&args.accounts)?,
-        way_back: WayBack::GivenUp,
-        drain: Duration::ZERO,
-        deadline: args.deadline.to_std(),
-    })
+    Ok(Plan::without_hold(&args.sides.name, args.epoch, (&first, &second), named(&args.accounts)?))
 }
 
 fn why(fault: &Fault) -> &str {
@@ -59,7 +50,10 @@ pub(super) async fn copy_accounts(args: &MoverArgs, given: &[String]) -> Result<
     let copied = accounts::copy(&config.source, &config.target, &named(given)?, &config.tables).await.map_err(ended)?;
     let name = |one: &Copied| format!("{}@{}", one.account.user, one.account.host);
     if args.sides.json {
-        let account = |one: &Copied| json!({"account": name(one), "made": one.made, "rights": one.rights, "left_out": one.left_out});
+        let account = |one: &Copied| {
+            let account = name(one);
+            json!({"account": account, "made": one.made, "rights": one.rights, "left_out": one.left_out})
+        };
         let answer = json!({"accounts": copied.iter().map(account).collect::<Vec<Value>>()});
         print::out(&format!("{answer:#}\n"));
         return Ok(Exit::Done);
@@ -126,7 +120,7 @@ pub(super) async fn cutover(args: &CutoverArgs) -> Result<Exit, CliError> {
     let mut tries = 0;
     let (report, armed) = loop {
         tries += 1;
-        begin_when_close(&mut mover, args.patience.to_std()).await?;
+        begin_when_close(&mut mover, args.patience.to_std(), &stop).await?;
         let mut way_back = match plan.way_back {
             WayBack::Armed => Some(Feed::ready(Reverse::prepare(back.clone()).await.map_err(ended)?)),
             WayBack::GivenUp => None,
@@ -141,15 +135,16 @@ pub(super) async fn cutover(args: &CutoverArgs) -> Result<Exit, CliError> {
         print::note(&format!("try {tries}: {}", reasons(&report)));
         tokio::time::sleep(args.pause.to_std()).await;
     };
+    // First of all: what comes after it changes nothing of who is true.
+    tell(&args.mover.sides, &report);
     mover.stop().await;
+    if let Some(armed) = armed {
+        armed.stop().await;
+    }
     if report.outcome == Outcome::Moved {
         // From here on no mover of the old direction commits, whatever became of it.
         Mover::retire(&feed, args.mover.epoch + 1).await.map_err(ended)?;
     }
-    if let Some(armed) = armed {
-        armed.stop().await;
-    }
-    tell(&args.mover.sides, &report);
     match report.outcome {
         Outcome::Moved => Ok(Exit::Done),
         _ if args.mover.sides.json => Ok(Exit::Failed),
@@ -159,12 +154,15 @@ pub(super) async fn cutover(args: &CutoverArgs) -> Result<Exit, CliError> {
 }
 
 /// Waits until a pause would be short; says what it waits for when that takes too long.
-async fn begin_when_close(mover: &mut Mover, patience: Duration) -> Result<(), CliError> {
+async fn begin_when_close(mover: &mut Mover, patience: Duration, stop: &AtomicBool) -> Result<(), CliError> {
     let began = Instant::now();
     loop {
         let refusals = Stream::refusals(&*mover);
         if refusals.is_empty() {
             return Ok(());
+        }
+        if stop.load(Ordering::SeqCst) {
+            return Err(CliError::new(Kind::CutoverBack, "the cutover was ended by a signal before it began"));
         }
         if began.elapsed() >= patience {
             return Err(CliError::new(Kind::CutoverBack, "the cutover has not begun: the move is not close enough")
@@ -196,7 +194,10 @@ fn tell(args: &SidesArgs, report: &Report) {
         Outcome::Nothing => "nothing",
     };
     if args.json {
-        let step = |(step, took, seen): &(_, Duration, _)| json!({"step": format!("{step:?}"), "ms": took.as_micros() as f64 / 1000.0, "seen": format!("{seen:?}")});
+        let step = |(step, took, seen): &(_, Duration, _)| {
+            let ms = took.as_micros() as f64 / 1000.0;
+            json!({"step": format!("{step:?}"), "ms": ms, "seen": format!("{seen:?}")})
+        };
         let answer = json!({
             "outcome": outcome, "epoch": report.attempt.epoch, "attempt": report.attempt.number, "pause_ms": pause,
             "steps": report.steps.iter().map(step).collect::<Vec<Value>>(), "reasons": report.reasons,
@@ -219,7 +220,7 @@ pub(super) async fn status(args: &SidesArgs) -> Result<Exit, CliError> {
     if args.json {
         let (epoch, why) = match &truth {
             Looked::Open(epoch) => (Some(*epoch), None),
-            Looked::Unknown(why) => (None, Some(why)),
+            Looked::Undecided(why) | Looked::Unknown(why) => (None, Some(why)),
         };
         let row = |(server, row): &(Server, &Result<Row, String>)| row_json(*server, row);
         let answer = json!({
@@ -230,12 +231,12 @@ pub(super) async fn status(args: &SidesArgs) -> Result<Exit, CliError> {
     }
     match truth {
         Looked::Open(_) if args.json => Ok(Exit::Done),
-        Looked::Unknown(_) if args.json => Ok(Exit::Failed),
+        Looked::Undecided(_) | Looked::Unknown(_) if args.json => Ok(Exit::Failed),
         Looked::Open(epoch) => {
             print::line(&format!("the {} side is true (epoch {epoch})", side(Server::of(epoch))));
             Ok(Exit::Done)
         }
-        Looked::Unknown(why) => {
+        Looked::Undecided(why) | Looked::Unknown(why) => {
             Err(CliError::new(Kind::EpochUnknown, format!("nobody can tell which side is true: {why}"))
                 .hint("settle what a dead cutover left: piton move settle ..."))
         }

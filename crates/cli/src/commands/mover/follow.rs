@@ -13,8 +13,6 @@ use std::time::{Duration, Instant};
 
 /// How often it is told how far a move is.
 const TOLD_EVERY: Duration = Duration::from_millis(500);
-/// How often a lag is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 pub(super) async fn preflight(args: &MoverArgs) -> Result<Exit, CliError> {
     let found = preflights(&config(args, args.epoch)?).await.map_err(ended)?;
@@ -70,15 +68,16 @@ pub(super) async fn follow(args: &MoverArgs, close: Duration) -> Result<Exit, Cl
     let mut mover = start(args).await?;
     telling(&mut mover, async |mover| {
         mover.wait_copied().await?;
+        let mut progress = mover.progress();
         loop {
-            if mover.look().lag.is_some_and(|lag| lag <= close) {
+            if progress.borrow_and_update().lag.is_some_and(|lag| lag <= close) {
                 // A small lag says how long it would take, not that it is there.
                 let end = mover.source_position().await?;
                 return mover.wait_applied(&end).await;
             }
             tokio::select! {
                 error = mover.ended() => return Err(error),
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                Ok(()) = progress.changed() => {}
             }
         }
     })
