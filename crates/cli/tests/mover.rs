@@ -5,12 +5,12 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test's own trouble is a failed test")]
 
 use piton_testkit::SetupError;
+use piton_testkit::gate::Gate;
 use piton_testkit::ledger::{Account, Settings, Stats, prepare, reconcile, serve};
 use piton_testkit::mariadb::{MariaDb, Options};
 use serde_json::Value;
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -24,18 +24,6 @@ struct World {
     new: MariaDb,
     gate: Gate,
     dir: tempfile::TempDir,
-}
-
-struct Gate {
-    process: Child,
-    address: String,
-}
-
-impl Drop for Gate {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 /// The ledger service, writing through the gate.
@@ -75,21 +63,10 @@ fn account() -> Account {
     Account { user: "app".to_owned(), password: PASSWORD.to_owned(), schema: "shop".to_owned() }
 }
 
-fn gate(old: &MariaDb, new: &MariaDb, dir: &Path) -> Gate {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_piton"));
-    command.args(["gate", "--listen", "127.0.0.1:0", "--control", "gate.sock", "--register", "shop"]);
-    command.args(["--backend", &format!("old={}", old.address()), "--backend", &format!("new={}", new.address())]);
-    command.args(["--account", "gate"]).env("PITON_GATE_PASSWORD", PASSWORD).current_dir(dir);
-    let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut words = BufReader::new(process.stdout.take().unwrap());
-    let mut line = String::new();
-    words.read_line(&mut line).unwrap();
-    let port = line.split([':', ',']).nth(1).and_then(|port| port.parse::<u16>().ok());
-    let address = format!("127.0.0.1:{}", port.unwrap_or_else(|| panic!("no port in {line:?}")));
-    line.clear();
-    words.read_line(&mut line).unwrap();
-    assert_eq!(line, "open to old (epoch 0)\n");
-    Gate { process, address }
+fn gate(old: &MariaDb, new: &MariaDb) -> Gate {
+    let (one, other) = (format!("old={}", old.address()), format!("new={}", new.address()));
+    let words = ["--backend", &one, "--backend", &other, "--account", "gate", "--register", "shop"];
+    Gate::start(Path::new(env!("CARGO_BIN_EXE_piton")), &words, PASSWORD).unwrap()
 }
 
 impl World {
@@ -113,7 +90,7 @@ impl World {
             new.sql(&format!("set foreign_key_checks = 0; use shop; {create}")).unwrap();
         }
         let dir = tempfile::tempdir().unwrap();
-        let gate = gate(&old, &new, dir.path());
+        let gate = gate(&old, &new);
         Some(Self { old, new, gate, dir })
     }
 
@@ -146,7 +123,7 @@ impl World {
         let folder = self.folder();
         std::fs::create_dir_all(&folder).unwrap();
         let endpoint_file = self.dir.path().join("endpoint");
-        std::fs::write(&endpoint_file, format!("{}\n", self.gate.address)).unwrap();
+        std::fs::write(&endpoint_file, format!("{}\n", self.gate.address())).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let settings =
             Settings { endpoint_file, folder, account: account(), clients: 8, pause: Duration::from_millis(20) };
@@ -191,11 +168,12 @@ fn a_service_moves_and_comes_back_and_sees_no_error() {
     let locked = world.new.sql("show create user app@'%'").unwrap();
     assert!(locked.contains("ACCOUNT LOCK"), "{locked}");
     // Nothing is decided where nothing could be written down.
-    let early = world.moves("cutover", &["--account", "app@%", "--gate", "gate.sock"], 1);
+    let socket = world.gate.control().display().to_string();
+    let early = world.moves("cutover", &["--account", "app@%", "--gate", &socket], 1);
     assert!(early.contains("error[P0047]") && early.contains("prepare the cutover first"), "{early}");
     assert!(world.ask(&[&["move", "prepare", "--name", "shop"], &cut[..]].concat(), 0).contains("prepared"));
     // Slow machines hold longer than the usual deadline; how long it took is printed.
-    let with = ["--account", "app@%", "--gate", "gate.sock", "--deadline", "20s", "--drain", "10s"];
+    let with = ["--account", "app@%", "--gate", &socket, "--deadline", "20s", "--drain", "10s"];
     let report = world.json("cutover", &with);
     assert_eq!((&report["outcome"], &report["epoch"]), (&"moved".into(), &1.into()), "{report:#}");
     println!("there: {} ms", report["pause_ms"]);
@@ -239,8 +217,8 @@ fn a_runbook_moves_the_service_with_the_pack_and_its_receipt_says_so() {
     std::fs::write(world.dir.path().join("move.star"), BOOK).unwrap();
     let service = world.service();
     let tables = serde_json::to_string(&TABLES).unwrap();
-    let words =
-        ["--old", "env:PITON_MOVE_OLD", "--new", "env:PITON_MOVE_NEW", "--gate", "gate.sock", "--tables", &tables];
+    let socket = world.gate.control().display().to_string();
+    let words = ["--old", "env:PITON_MOVE_OLD", "--new", "env:PITON_MOVE_NEW", "--gate", &socket, "--tables", &tables];
     let plan = world.ask(&[&["plan", "move.star"], &words[..]].concat(), 0);
     assert!(plan.contains("Copy the tables while they change") && plan.contains("Cut over"), "{plan}");
     let told = world.ask(&[&["run", "move.star"], &words[..]].concat(), 0);

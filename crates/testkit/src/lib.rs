@@ -1,6 +1,6 @@
 //! Test kit: real servers and a real service, for tests and the demo.
 //!
-//! Owns the private MariaDB, PostgreSQL, TiDB and HAProxy servers that tests run against, the ledger service that writes throughout
+//! Owns the private MariaDB, PostgreSQL, TiDB and HAProxy servers and gates that tests run against, the ledger service that writes throughout
 //! a move, and the checker that compares what the service was promised with what a server holds. Development only: it
 //! depends on no other crate of ours, so that what it finds is found independently.
 
@@ -10,6 +10,7 @@ mod random;
 
 pub mod churn;
 pub mod compare;
+pub mod gate;
 pub mod haproxy;
 pub mod ledger;
 pub mod mariadb;

@@ -3,6 +3,7 @@
 //! HAProxy understands no byte of what it passes on: it is what any proxy costs. Owns the server, both proxies and the load.
 
 use crate::bench::{Figure, median};
+use piton_testkit::gate::Gate;
 use piton_testkit::haproxy::HaProxy;
 use piton_testkit::mariadb::{MariaDb, Options};
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use std::fs;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 pub(super) const NAMES: [&str; 3] =
@@ -34,20 +35,6 @@ struct Load {
     cost_us: f64,
 }
 
-/// A gate of the binary that is measured.
-struct Gate {
-    process: Child,
-    port: u16,
-}
-
-impl Drop for Gate {
-    fn drop(&mut self) {
-        // Nothing of it may be left for the next figure.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 pub(super) fn measure(piton: &Path) -> io::Result<Vec<Figure>> {
     let server = MariaDb::start(Options { buffer_pool_mib: 256, ..Options::default() }).map_err(io::Error::other)?;
     let account = format!("create database bench; create user bench@'%' identified by '{PASSWORD}';");
@@ -62,16 +49,17 @@ pub(super) fn measure(piton: &Path) -> io::Result<Vec<Figure>> {
         let seconds: f64 = SECONDS.parse().unwrap_or(1.0);
         Ok(Load { speed: queries / seconds, cost_us: (processor_us(id)? - before) / queries })
     };
-    through(gate.port, gate.process.id())?;
+    let id = gate.process_id().ok_or_else(|| io::Error::other("the gate has ended"))?;
+    through(gate.port(), id)?;
     through(proxy.port(), proxy.process_id())?;
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
-        rounds.push((through(gate.port, gate.process.id())?, through(proxy.port(), proxy.process_id())?));
+        rounds.push((through(gate.port(), id)?, through(proxy.port(), proxy.process_id())?));
     }
     let of = |pick: fn(&(Load, Load)) -> f64| median(rounds.iter().map(pick).collect());
     let speed = of(|(gate, proxy)| gate.speed / proxy.speed);
     let cost = of(|(gate, proxy)| gate.cost_us / proxy.cost_us);
-    let held = holds(&gate, dir.path())?;
+    let held = holds(&gate)?;
     Ok(vec![
         Figure {
             name: NAMES[0],
@@ -96,23 +84,11 @@ pub(super) fn measure(piton: &Path) -> io::Result<Vec<Figure>> {
 }
 
 fn start(piton: &Path, server: &MariaDb, dir: &Path) -> io::Result<Gate> {
-    let accounts = json!([{"user": "bench", "password": PASSWORD}]);
-    fs::write(dir.join("accounts.json"), accounts.to_string())?;
-    let mut process = Command::new(piton)
-        .args(["gate", "--listen", "127.0.0.1:0", "--backend", &format!("one={}", server.address())])
-        .arg("--accounts")
-        .arg(dir.join("accounts.json"))
-        .arg("--control")
-        .arg(dir.join("gate.sock"))
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut line = String::new();
-    if let Some(output) = process.stdout.take() {
-        BufReader::new(output).read_line(&mut line)?;
-    }
-    let port = line.split([':', ',']).nth(1).and_then(|port| port.parse().ok()).unwrap_or(0);
-    let gate = Gate { process, port };
-    if port == 0 { Err(io::Error::other(format!("the gate says {line:?}"))) } else { Ok(gate) }
+    let file = dir.join("accounts.json");
+    fs::write(&file, json!([{"user": "bench", "password": PASSWORD}]).to_string())?;
+    let backend = format!("one={}", server.address());
+    let words = ["--backend", &backend, "--accounts", &file.display().to_string()];
+    Gate::start(piton, &words, "").map_err(io::Error::other)
 }
 
 fn sysbench(port: u16, words: &[&str]) -> io::Result<String> {
@@ -154,9 +130,9 @@ fn processor_us(id: u32) -> io::Result<f64> {
 }
 
 /// Holds and releases at once, with sysbench at work: how long the gate was closed beyond what it had to wait for.
-fn holds(gate: &Gate, dir: &Path) -> io::Result<Figure> {
-    let mut load = command(gate.port).args(["--time=600", "run"]).stdout(Stdio::null()).spawn()?;
-    let socket = dir.join("gate.sock");
+fn holds(gate: &Gate) -> io::Result<Figure> {
+    let mut load = command(gate.port()).args(["--time=600", "run"]).stdout(Stdio::null()).spawn()?;
+    let socket = gate.control();
     // Not before all of its connections are there.
     while load.try_wait()?.is_none() && ask(&socket, &[json!({"do": "status"})])?[0]["clients"].as_u64() < Some(16) {
         std::thread::sleep(LOOK);
