@@ -12,7 +12,7 @@ use crate::print;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
-pub(crate) use gate::{BackendsArgs, ControlArgs, GateArgs, GateCommand, HoldArgs, ServeArgs, StatusArgs};
+pub(crate) use gate::{BackendsArgs, ControlArgs, GateArgs, GateCommand, HoldArgs, OutsideArgs, ServeArgs, StatusArgs};
 pub(crate) use mover::{CutArgs, CutoverArgs, MoveArgs, MoveCommand, MoverArgs, SidesArgs};
 
 #[derive(Parser)]

@@ -1,8 +1,8 @@
 //! The control socket: a request is a line of JSON, and so is its answer.
 //!
 //! `{"do": "hold", "drain_ms": 300, "deadline_ms": 800, "attempt": {"epoch": 1, "number": 1}}`,
-//! `{"do": "switch", "backend": "new"}`, and `release`, `abort`, `drill` (with `drain_ms`), `look`, `status`, `metrics`,
-//! `reload`. An answer has `ok`, and `error` when that is false. Who may open the socket's file may hold the gate.
+//! `{"do": "switch", "backend": "new"}`, and `release`, `abort`, `drill` (with `drain_ms`), `look`, `status`, `outside`,
+//! `metrics`, `reload`. An answer has `ok`, and `error` when that is false. Who may open the socket's file may hold the gate.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -39,6 +39,7 @@ enum Request {
     Abort,
     Look,
     Status,
+    Outside,
     Metrics,
     Reload,
 }
@@ -138,6 +139,10 @@ async fn act(gate: &Gate, request: Request) -> Result<Value, String> {
         Request::Abort => shown(serde_json::to_value(gate.holder().abort().await.map_err(text)?)),
         Request::Look => shown(serde_json::to_value(gate.look())),
         Request::Status => shown(serde_json::to_value(gate.status())),
+        Request::Outside => {
+            let (backend, outside) = gate.outside().await.map_err(text)?;
+            Ok(json!({"backend": backend, "outside": outside}))
+        }
         Request::Metrics => Ok(json!({"text": gate.metrics()})),
         Request::Reload => gate.reload().await.map(|()| json!({})).map_err(text),
     }

@@ -1,7 +1,9 @@
 //! A running gate: its threads, its listener, and what may be asked of it.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -25,6 +27,10 @@ use crate::slot::{Slot, Standing};
 use crate::tls;
 use crate::wire::capabilities as cap;
 
+/// People's and programs' sessions: neither a replica's nor the server's own.
+const SESSIONS: &str = "SELECT id, user, host, time FROM information_schema.processlist \
+     WHERE id <> connection_id() AND command NOT IN ('Binlog Dump', 'Binlog Dump GTID', 'Daemon') \
+     AND user NOT IN ('system user', 'event_scheduler')";
 /// Accepted connections that wait for their thread.
 const QUEUE: usize = 256;
 
@@ -53,6 +59,18 @@ pub struct Status {
     pub why: Option<String>,
     /// How the last hold ended.
     pub last_hold: Option<Opened>,
+}
+
+/// A session on a gate's backend that does not come through this gate.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Outsider {
+    /// The backend's id of it.
+    pub id: u64,
+    pub user: String,
+    /// Where it comes from.
+    pub host: String,
+    /// Since when it does what it does.
+    pub age_s: u64,
 }
 
 /// A gate. Dropping it closes the listener and all sessions.
@@ -252,6 +270,38 @@ impl Gate {
             why: self.holder.why(),
             last_hold: self.holder.last(),
         }
+    }
+
+    /// Sessions on the current backend that do not come through this gate: neither a client's nor its own. Replicas that read
+    /// the log, and what the server runs by itself, are none.
+    ///
+    /// # Errors
+    /// When the gate has no account of its own, or the backend cannot be asked.
+    pub(crate) async fn outside(&self) -> Result<(String, Vec<Outsider>), GateError> {
+        let account = self.account.as_ref().ok_or(GateError::Phase("it has no account of its own to ask with"))?;
+        let route = self.shared.route();
+        let name = route.settings.name.clone();
+        let failed =
+            |error: crate::error::BackendError| GateError::Backend { name: name.clone(), why: error.to_string() };
+        let mut connection = Connection::own_of(route, account).await.map_err(failed)?;
+        let rows = connection.rows(SESSIONS).await.map_err(failed)?;
+        let inside: HashSet<u64> =
+            self.shared.all_slots().iter().map(|slot| u64::from(slot.thread_id.load(Ordering::SeqCst))).collect();
+        let text = |value: &crate::backend::Value| {
+            String::from_utf8_lossy(value.1.as_deref().unwrap_or_default()).into_owned()
+        };
+        let outsider = |row: &Vec<crate::backend::Value>| match &row[..] {
+            [id, user, host, age] => Some(Outsider {
+                id: text(id).parse().ok()?,
+                user: text(user),
+                host: text(host),
+                age_s: text(age).parse().unwrap_or_default(),
+            }),
+            _ => None,
+        };
+        let is_outside = |one: &Outsider| one.user != account.user && !inside.contains(&one.id);
+        let outsiders = rows.iter().filter_map(outsider).filter(is_outside).collect();
+        Ok((name, outsiders))
     }
 
     /// The gate's numbers in Prometheus's text form.

@@ -38,6 +38,6 @@ pub use auth::{CredentialError, Credentials};
 pub use config::{Account, Backend, BackendTls, ClientTls, Config, ProxyProtocol};
 pub use control::ask;
 pub use error::GateError;
-pub use gate::{Gate, Status};
+pub use gate::{Gate, Outsider, Status};
 pub use hold::{Blocker, HoldEnd, HoldOptions, HoldReport, Opened};
 pub use register::{Answer, Attempt, Look, Register};

@@ -4,7 +4,10 @@
 //! its snapshot, so that a newer binary does not change a run under way. Never knows what they do.
 
 /// Each pack by the name that it is loaded by.
-const PACKS: &[(&str, &str)] = &[("@piton/move.star", include_str!("../packs/move.star"))];
+const PACKS: &[(&str, &str)] = &[
+    ("@piton/move.star", include_str!("../packs/move.star")),
+    ("@piton/mysql.star", include_str!("../packs/mysql.star")),
+];
 
 /// A pack's source.
 #[must_use]

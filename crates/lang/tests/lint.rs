@@ -27,6 +27,19 @@ def main(name: str, n: int):
     step("i", query("u", name))
     step("j", query("u", "select ?", [name]))
     step("k", query("u", "select " + ", ".join([ident(c) for c in [name]])))
+    step("l", query("u", "select * from " + named(name)))
+    step("m", query("u", "select * from " + bare(name)))
+    step("n", query("u", "select * from " + again(name)))
+
+def named(name):
+    """A function that is nothing but quoted text."""
+    return "x." + ident(name)
+
+def bare(name):
+    return name.strip()
+
+def again(name):
+    return ", ".join([again(name)])
 "#,
         expect![[r#"
             warning: SQL is put together from data that is not quoted
@@ -63,7 +76,19 @@ def main(name: str, n: int):
               ┌─ main.star:10:48
             10│     step("g", sh("echo " + quote(name) + " " + str(n), reads = True))
               │                                                ^^^
-              = help: a quote in the data would change what runs: use env= and "$NAME", or quote(...)"#]],
+              = help: a quote in the data would change what runs: use env= and "$NAME", or quote(...)
+
+            warning: SQL is put together from data that is not quoted
+              ┌─ main.star:16:45
+            16│     step("m", query("u", "select * from " + bare(name)))
+              │                                             ^^^^
+              = help: a quote in the data would change what runs: use params=, ident(...) or literal(...)
+
+            warning: SQL is put together from data that is not quoted
+              ┌─ main.star:17:45
+            17│     step("n", query("u", "select * from " + again(name)))
+              │                                             ^^^^^
+              = help: a quote in the data would change what runs: use params=, ident(...) or literal(...)"#]],
     );
 }
 

@@ -19,14 +19,22 @@ pub struct Audited {
     pub difference: Option<String>,
 }
 
-/// Compares tables row by row in the order of their primary keys.
+/// Compares tables row by row in the order of their primary keys. `at`: the target as it was at that timestamp of TiDB's.
 ///
 /// # Errors
-/// When a server cannot be reached or read.
-pub async fn audit(source: &str, target: &str, tables: &[TableName]) -> Result<Vec<Audited>, MoveError> {
+/// When a server cannot be reached or read; a halt when the target is no TiDB, or keeps that past no longer.
+pub async fn audit(
+    source: &str,
+    target: &str,
+    tables: &[TableName],
+    at: Option<u64>,
+) -> Result<Vec<Audited>, MoveError> {
     let mut source = open(Side::Source, source).await?;
     let mut target = open(Side::Target, target).await?;
     let tidb = agree(&mut source, &mut target).await?;
+    if let Some(at) = at {
+        look_back(&mut target, tidb, at).await?;
+    }
     let mut audited = Vec::with_capacity(tables.len());
     for table in tables {
         audited.push(compare(&mut source, &mut target, table, tidb).await?);
@@ -51,6 +59,24 @@ async fn agree(source: &mut Conn, target: &mut Conn) -> Result<bool, MoveError> 
     source.query_drop(set).await.map_err(MoveError::server(Side::Source, "set up a session"))?;
     target.query_drop(set).await.map_err(MoveError::server(Side::Target, "set up a session"))?;
     Ok(tidb)
+}
+
+/// Has the session read what was there at a timestamp.
+async fn look_back(target: &mut Conn, tidb: bool, at: u64) -> Result<(), MoveError> {
+    if !tidb {
+        return Err(MoveError::halt(
+            "only TiDB can be read as it was",
+            "bring the old side up to date (piton move follow --epoch N), then audit that epoch",
+        ));
+    }
+    let set = target.query_drop(format!("SET SESSION tidb_snapshot = '{at}'")).await;
+    match set {
+        Err(mysql_async::Error::Server(error)) => Err(MoveError::halt(
+            format!("TiDB cannot be read as it was at the cut: {}", error.message),
+            "audit sooner after the cut, or SET GLOBAL tidb_gc_life_time to longer before it",
+        )),
+        set => set.map_err(MoveError::server(Side::Target, "set up a session")),
+    }
 }
 
 /// Name, role in a key, type, collation.

@@ -18,7 +18,7 @@ use crate::copy::{Copier, now_us};
 use crate::error::{MoveError, Result, Side};
 use crate::mover::Mover;
 use crate::position::Position;
-use crate::preflight::Looked;
+use crate::preflight::{Looked, Mode};
 use crate::progress::{Frontier, Phase, Progress};
 use crate::schema::Table;
 use crate::sequence::Sequencer;
@@ -55,7 +55,8 @@ impl Ready {
     pub(crate) async fn make(config: Config, armed: bool) -> Result<Self> {
         let mut source = session::open(Side::Source, &config.source).await?;
         let mut target = session::open(Side::Target, &config.target).await?;
-        let looked = crate::preflight::look(&config, &mut source, &mut target, armed).await?;
+        let mode = if armed { Mode::Armed } else { Mode::There };
+        let looked = crate::preflight::look(&config, &mut source, &mut target, mode).await?;
         if !looked.found.refusals.is_empty() {
             return Err(MoveError::Refused(looked.found.refusals));
         }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Opts, OptsBuilder};
+use mysql_async::{Conn, Opts, OptsBuilder, SslOpts, UrlError};
 
 use crate::error::{MoveError, Result, Side};
 use crate::position::Position;
@@ -38,22 +38,44 @@ pub(crate) async fn dialect(conn: &mut Conn, side: Side) -> Result<Dialect> {
     Ok(if version.is_some_and(|version| version.contains("TiDB")) { Dialect::TiDb } else { Dialect::MySql })
 }
 
-/// What a URL says, with one word more than `mysql_async` knows: `ssl_ca=FILE`, the authority that signed the server's
-/// certificate, as PEM.
-pub(crate) fn options(url: &str) -> std::result::Result<OptsBuilder, mysql_async::UrlError> {
+/// What a URL says, in the words that a runbook's URLs have (`tls`, `ssl_ca`, `tls_name` and their other spellings) beside
+/// those of `mysql_async`: one URL serves a query of a runbook and a mover. The authority's file is PEM.
+pub(crate) fn options(url: &str) -> std::result::Result<OptsBuilder, UrlError> {
     let (address, words) = url.split_once('?').unwrap_or((url, ""));
-    let (ours, theirs): (Vec<&str>, Vec<&str>) =
-        words.split('&').filter(|word| !word.is_empty()).partition(|word| word.starts_with("ssl_ca="));
-    let opts = Opts::from_url(&format!("{address}?{}", theirs.join("&")))?;
-    let ca = ours.last().map(|word| decoded(&word["ssl_ca=".len()..]));
-    let tls = opts.ssl_opts().cloned();
-    let builder = OptsBuilder::from_opts(opts);
-    Ok(match ca {
-        Some(ca) => {
-            let tls = tls.unwrap_or_default().with_root_certs(vec![std::path::PathBuf::from(ca).into()]);
-            builder.ssl_opts(Some(tls))
+    let address = address.replacen("mariadb://", "mysql://", 1);
+    let (mut mode, mut ca, mut name, mut theirs) = (None, None, None, Vec::new());
+    for word in words.split('&').filter(|word| !word.is_empty()) {
+        let (key, value) = word.split_once('=').unwrap_or((word, ""));
+        match key.to_ascii_lowercase().replace('_', "-").as_str() {
+            "tls" | "ssl-mode" | "sslmode" | "ssl" => {
+                mode = Some(decoded(value).to_ascii_lowercase().replace('_', "-"))
+            }
+            "ssl-ca" | "sslrootcert" | "tls-ca" => ca = Some(decoded(value)),
+            "tls-name" => name = Some(decoded(value)),
+            _ => theirs.push(word),
         }
-        None => builder,
+    }
+    let opts = Opts::from_url(&format!("{address}?{}", theirs.join("&")))?;
+    let given = opts.ssl_opts().cloned();
+    let builder = OptsBuilder::from_opts(opts);
+    let Some(mut tls) = tls(mode.as_deref(), ca.is_some(), given)? else { return Ok(builder) };
+    if let Some(ca) = ca {
+        tls = tls.with_root_certs(vec![std::path::PathBuf::from(ca).into()]);
+    }
+    Ok(builder.ssl_opts(Some(tls.with_danger_tls_hostname_override(name))))
+}
+
+/// How much the transport is trusted: `None` is the plain one. A named authority means that it is asked.
+fn tls(mode: Option<&str>, ca: bool, given: Option<SslOpts>) -> std::result::Result<Option<SslOpts>, UrlError> {
+    Ok(match mode {
+        None if ca => Some(given.unwrap_or_default()),
+        None => given,
+        Some("false" | "0" | "off" | "disable" | "disabled" | "prefer" | "preferred" | "allow") => None,
+        Some("skip-verify" | "require" | "required") if !ca => {
+            Some(SslOpts::default().with_danger_accept_invalid_certs(true))
+        }
+        Some("true" | "1" | "on" | "verify-full" | "verify-identity") => Some(SslOpts::default()),
+        Some(other) => return Err(UrlError::InvalidParamValue { param: "tls".to_owned(), value: other.to_owned() }),
     })
 }
 
@@ -143,6 +165,25 @@ mod tests {
         let tls = opts.ssl_opts().unwrap();
         assert_eq!(tls.root_certs().len(), 1);
         assert!(Opts::from(options("mysql://u@h:1/").unwrap()).ssl_opts().is_none());
+        assert!(Opts::from(options("mariadb://u@h:1/").unwrap()).ssl_opts().is_none());
         assert_eq!(decoded("a%2"), "a%2", "what is no escape stays");
+    }
+
+    #[test]
+    fn what_a_runbooks_url_says_of_trust_is_meant_here_too() {
+        let of =
+            |words: &str| options(&format!("mysql://u@h:1/?{words}")).map(|all| Opts::from(all).ssl_opts().cloned());
+        for plain in ["tls=disable", "sslmode=prefer", "ssl_mode=DISABLED&ssl_ca=x"] {
+            assert_eq!(of(plain).unwrap(), None, "{plain}");
+        }
+        for unchecked in ["tls=require", "ssl-mode=REQUIRED", "tls=skip-verify"] {
+            assert!(of(unchecked).unwrap().unwrap().accept_invalid_certs(), "{unchecked}");
+        }
+        let checked = of("tls=verify-full&tls-ca=ca.pem&tls-name=db.internal").unwrap().unwrap();
+        assert!(!checked.accept_invalid_certs() && checked.root_certs().len() == 1);
+        assert_eq!(checked.tls_hostname_override(), Some("db.internal"));
+        for wrong in ["tls=maybe", "tls=verify-ca", "tls=require&ssl_ca=x"] {
+            assert!(of(wrong).is_err(), "{wrong}: what decides about trust is never ignored");
+        }
     }
 }

@@ -168,7 +168,7 @@ async fn what_cannot_be_moved_is_refused_with_a_remedy() {
     for (case, source, target, word) in REFUSALS {
         servers.source.sql(&format!("create database {case}; use {case}; {source}")).unwrap();
         servers.target.sql(&format!("create database {case}; use {case}; {target}")).unwrap();
-        let found = preflight(&servers.config(case, &["t"])).await.unwrap();
+        let found = preflight(&servers.config(case, &["t"]), false).await.unwrap();
         let said = found.refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         assert!(
             said.contains(word) && found.refusals.iter().all(|refusal| !refusal.remedy.is_empty()),
@@ -185,7 +185,7 @@ async fn a_source_that_does_not_log_what_is_needed_is_refused() {
     servers.both("settings", "create table t (id int primary key)");
     let mut conn = servers.source_conn("settings").await;
     conn.query_drop("xa start 'p'; insert into t values (1); xa end 'p'; xa prepare 'p'").await.unwrap();
-    let found = preflight(&servers.config("settings", &["t"])).await.unwrap();
+    let found = preflight(&servers.config("settings", &["t"]), false).await.unwrap();
     let checks: Vec<_> = found.refusals.iter().map(|refusal| refusal.check).collect();
     assert_eq!(checks, ["binlog_row_image", "binlog_row_metadata", "xa"]);
 }

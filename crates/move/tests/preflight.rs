@@ -12,7 +12,7 @@ use support::catch_up;
 async fn what_must_be_known_before_a_cutover_is_noted() {
     let Some(servers) = support::start(&[]) else { return };
     servers.both("noted", "create table t (id int primary key)");
-    let found = preflight(&servers.config("noted", &["t"])).await.unwrap();
+    let found = preflight(&servers.config("noted", &["t"]), false).await.unwrap();
     assert!(found.refusals.is_empty(), "{:?}", found.refusals);
     let checks = |found: &piton_move::Preflight| found.notes.iter().map(|note| note.check).collect::<Vec<_>>();
     // The administrators of a private server.
@@ -27,7 +27,7 @@ async fn what_must_be_known_before_a_cutover_is_noted() {
     let mut dba = mysql_async::Conn::new(mysql_async::Opts::from_url(&servers.source.url_as("dba", "pw", "")).unwrap())
         .await
         .unwrap();
-    let found = preflight(&servers.config("noted", &["t"])).await.unwrap();
+    let found = preflight(&servers.config("noted", &["t"]), false).await.unwrap();
     assert_eq!(checks(&found), ["older-sessions", "events", "read-only-admin"], "{:?}", found.notes);
     let said = found.notes.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert!(said[0].contains(&format!("{} admin@", older.id())), "{}", said[0]);
@@ -42,7 +42,7 @@ async fn a_log_that_is_not_kept_for_long_enough_is_refused_and_one_that_is_gone_
     let Some(servers) = support::start(&[]) else { return };
     servers.both("kept", "create table t (id int primary key)");
     servers.on_source("kept", "set global binlog_expire_logs_seconds = 600");
-    let found = preflight(&servers.config("kept", &["t"])).await.unwrap();
+    let found = preflight(&servers.config("kept", &["t"]), false).await.unwrap();
     assert_eq!(found.refusals.iter().map(|refusal| refusal.check).collect::<Vec<_>>(), ["retention"]);
     servers.on_source("kept", "set global binlog_expire_logs_seconds = 864000; insert into t values (1)");
     let config = servers.config("kept", &["t"]);

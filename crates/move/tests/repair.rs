@@ -30,14 +30,14 @@ async fn a_difference_of_each_kind_is_seen_by_both_comparisons_and_repaired() {
     let tables = [TableName::new("planted", "t")];
     for (case, planted, key, columns) in PLANTED {
         servers.target.sql(&format!("use planted; {planted}")).unwrap();
-        let audited = audit::audit(&urls.0, &urls.1, &tables).await.unwrap();
+        let audited = audit::audit(&urls.0, &urls.1, &tables, None).await.unwrap();
         assert!(audited[0].difference.is_some(), "{case}: the audit sees nothing");
         let found = mover.verify().await.unwrap().differences;
         assert_eq!(found.len(), 1, "{case}: {found:?}");
         assert_eq!((found[0].key.as_str(), &found[0].columns[..]), (*key, &columns.map_to_strings()[..]), "{case}");
         assert_eq!(mover.repair(&found).await.unwrap(), 1, "{case}");
         assert_eq!(mover.verify().await.unwrap().differences, [], "{case}");
-        assert_eq!(audit::audit(&urls.0, &urls.1, &tables).await.unwrap()[0].difference, None, "{case}");
+        assert_eq!(audit::audit(&urls.0, &urls.1, &tables, None).await.unwrap()[0].difference, None, "{case}");
     }
     assert_eq!(mover.look().repaired_rows, PLANTED.len() as u64);
     let logged = "select group_concat(row_key order by id) from piton_move.defects where name = 'planted'";

@@ -100,7 +100,11 @@ impl Load {
                 .stdin(Stdio::null())
                 .stdout(Stdio::null());
         })?;
-        let churn = Churn::start(&platforms.endpoint_file(), platforms.ledger.clone(), "churn")?;
+        let churn = Churn::start(
+            &platforms.endpoint_file(),
+            platforms.ledger.clone(),
+            vec![vec!["call churn({n})".to_owned()]],
+        )?;
         let stop = Arc::new(AtomicBool::new(false));
         let (sysbench, told, endpoint_file) =
             (platforms.sysbench.clone(), Arc::clone(&stop), platforms.endpoint_file());
@@ -114,7 +118,7 @@ impl Load {
                 return Err(format!("the ledger ended with {status}").into());
             }
             let any = std::fs::metadata(&acknowledged).is_ok_and(|file| file.len() > 0);
-            Ok((any && load.churn.calls() > 0).then_some(()))
+            Ok((any && load.churn.rounds() > 0).then_some(()))
         })?;
         Ok(load)
     }

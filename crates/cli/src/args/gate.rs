@@ -46,6 +46,8 @@ pub(crate) enum GateCommand {
     },
     /// Who has a transaction open and who could not move, without holding anybody
     Look(ControlArgs),
+    /// Whose sessions on the server come through none of the gates
+    Outside(OutsideArgs),
     /// Print the gate's numbers in Prometheus's text form
     Metrics(ControlArgs),
     /// Read the accounts' hashes again from the backend
@@ -57,6 +59,18 @@ pub(crate) struct ControlArgs {
     /// The gate's control socket [default: $PITON_GATE, else gate.sock here]
     #[arg(long, value_name = "SOCKET")]
     pub(crate) control: Option<PathBuf>,
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct OutsideArgs {
+    /// A gate's control socket; give all gates before the service [default: $PITON_GATE, else gate.sock here]
+    #[arg(long = "control", value_name = "SOCKET")]
+    pub(crate) controls: Vec<PathBuf>,
+    /// Only this account's sessions: one that the service uses [default: all but the gates' own]
+    #[arg(long = "user", value_name = "USER")]
+    pub(crate) users: Vec<String>,
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -16,7 +16,13 @@ pub(crate) struct MoveArgs {
 #[derive(Subcommand)]
 pub(crate) enum MoveCommand {
     /// Say what stands in the way of the move; changes nothing
-    Preflight(MoverArgs),
+    Preflight {
+        /// Judge tables that are not on the new side yet as if they were there, made like those of the old side
+        #[arg(long)]
+        to_come: bool,
+        #[command(flatten)]
+        mover: MoverArgs,
+    },
     /// Copy all tables while they change, or go on where an earlier copy stopped
     Copy(MoverArgs),
     /// Follow the changes until the target is close behind, and has all that was committed by then
@@ -30,7 +36,13 @@ pub(crate) enum MoveCommand {
     /// Compare both sides while they change
     Verify(MoverArgs),
     /// Compare both sides by a code path of its own, row by row; both must be quiet
-    Audit(MoverArgs),
+    Audit {
+        /// The new side as it was at the cut, before its first write of the application; only TiDB can be read so
+        #[arg(long)]
+        at_cut: bool,
+        #[command(flatten)]
+        mover: MoverArgs,
+    },
     /// Write the rows that differ anew, each logged as a defect on the new side
     Repair(MoverArgs),
     /// Make the application's accounts on the other side, with their passwords and their rights on the moved schemas

@@ -57,12 +57,43 @@ fn unquoted<'a>(file: &File<'a>, expr: &'a AstExpr) -> Option<&'a AstExpr> {
             (Expr::Dot(text, method), _) if method.node == "format" || method.node == "join" => {
                 unquoted(file, text).or_else(|| args.args.iter().find_map(|arg| unquoted(file, arg.node.expr())))
             }
+            // A function of this file that is nothing but quoted text.
+            (Expr::Identifier(name), _) => match gives(file, &name.node.ident) {
+                Some(text) if unquoted(file, text).is_none() => None,
+                _ => Some(expr),
+            },
             _ => Some(expr),
         },
         // A name in capitals is a constant of the file.
         Expr::Identifier(name) if name.node.ident.chars().all(|c| !c.is_lowercase()) => None,
         _ => Some(expr),
     }
+}
+
+/// What a function of this file gives, where it does nothing else and calls no other.
+fn gives<'a>(file: &File<'a>, name: &str) -> Option<&'a AstExpr> {
+    let mut body = None;
+    super::top_level(file.ast.statement(), &mut |stmt| match &stmt.node {
+        Stmt::Def(def) if def.name.ident == name => body = Some(&def.body),
+        _ => {}
+    });
+    let text = match &body?.node {
+        Stmt::Return(Some(text)) => text,
+        Stmt::Statements(all) => match all.as_slice() {
+            [one] | [AstStmt { node: Stmt::Expression(_), .. }, one] => match &one.node {
+                Stmt::Return(Some(text)) => text,
+                _ => return None,
+            },
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let mut calls = false;
+    expressions(body?, &mut |part| {
+        calls |= matches!(&part.node, Expr::Call(callee, _)
+            if matches!(&callee.node, Expr::Identifier(name) if file.own.contains(name.node.ident.as_str())));
+    });
+    (!calls).then_some(text)
 }
 
 /// The values that `format % values` may turn into any text. What goes into `%d` and its like is a number, or an error.

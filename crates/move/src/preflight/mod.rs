@@ -60,19 +60,31 @@ pub(crate) struct Looked {
     pub(crate) split_bytes: Option<usize>,
 }
 
-/// Looks at both servers.
+/// Looks at both servers. `to_come`: tables that are not on the target yet are judged as if they were there, like on the
+/// source.
 ///
 /// # Errors
 /// When a server cannot be reached or read. What is wrong with the move itself is in the result.
-pub async fn preflight(config: &Config) -> std::result::Result<Preflight, MoveError> {
+pub async fn preflight(config: &Config, to_come: bool) -> std::result::Result<Preflight, MoveError> {
     let mut source = crate::session::open(Side::Source, &config.source).await?;
     let mut target = crate::session::open(Side::Target, &config.target).await?;
-    look(config, &mut source, &mut target, false).await.map(|looked| looked.found)
+    let mode = if to_come { Mode::ToCome } else { Mode::There };
+    look(config, &mut source, &mut target, mode).await.map(|looked| looked.found)
 }
 
-/// The same with open sessions; gives the tables' shapes too. A feed that is armed on tables that are equal already is
-/// like a move that goes on.
-pub(crate) async fn look(config: &Config, source: &mut Conn, target: &mut Conn, armed: bool) -> Result<Looked> {
+/// What the target's tables are to a look at them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// They will be made like the source's where they are not there.
+    ToCome,
+    /// They are there, and empty unless the move goes on.
+    There,
+    /// They are equal to the source's already.
+    Armed,
+}
+
+/// The same with open sessions; gives the tables' shapes too. An armed feed is like a move that goes on.
+pub(crate) async fn look(config: &Config, source: &mut Conn, target: &mut Conn, mode: Mode) -> Result<Looked> {
     let mut found = Preflight::default();
     configuration(config, &mut found);
     let is_mariadb = source::settings(source, &mut found).await?;
@@ -82,18 +94,23 @@ pub(crate) async fn look(config: &Config, source: &mut Conn, target: &mut Conn, 
     let general = tables::General {
         is_mariadb,
         tidb: dialect == Dialect::TiDb,
-        resumed: armed || crate::checkpoint::exists(target, config).await?,
+        resumed: mode == Mode::Armed || crate::checkpoint::exists(target, config).await?,
         row_limit: takes.row,
     };
     let mut shapes = Vec::with_capacity(config.tables.len());
     for name in &config.tables {
         let both = (schema::read(source, Side::Source, name).await?, schema::read(target, Side::Target, name).await?);
-        let (Some(ours), Some(theirs)) = both else {
-            let what = "it is not on both servers".to_owned();
-            found.refuse("exists", &name.to_string(), what, "create it on the target as it is on the source");
-            continue;
+        let (ours, theirs, is_there) = match both {
+            (Some(ours), Some(theirs)) => (ours, theirs, true),
+            (Some(ours), None) if mode == Mode::ToCome => (ours.clone(), ours, false),
+            (ours, _) => {
+                let missing = if ours.is_some() { "target" } else { "source" };
+                let what = format!("it is not on the {missing}");
+                found.refuse("exists", &name.to_string(), what, "create it on the target as it is on the source");
+                continue;
+            }
         };
-        let about = tables::about((&mut *source, &mut *target), (&ours, &theirs), &general).await?;
+        let about = tables::about((&mut *source, &mut *target), (&ours, &theirs, is_there), &general).await?;
         let pair = tables::Pair { source: &ours, target: &theirs, about: &about };
         for (check, look, remedy) in tables::CHECKS {
             if let Some(what) = look(&pair) {

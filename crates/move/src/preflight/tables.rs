@@ -244,7 +244,7 @@ pub(super) struct General {
 /// What the servers say about one table.
 pub(super) async fn about(
     (source, target): (&mut Conn, &mut Conn),
-    (ours, theirs): (&Table, &Table),
+    (ours, theirs, is_there): (&Table, &Table, bool),
     general: &General,
 ) -> Result<About> {
     let name = &ours.name;
@@ -253,7 +253,7 @@ pub(super) async fn about(
         triggers: triggers(target, Side::Target, name).await?,
         source_triggers: if general.tidb { triggers(source, Side::Source, name).await? } else { Vec::new() },
         special_indexes: if general.tidb { special_indexes(source, name).await? } else { Vec::new() },
-        target_rows: !general.resumed && has_rows(target, theirs).await?,
+        target_rows: is_there && !general.resumed && has_rows(target, theirs).await?,
         is_mariadb: general.is_mariadb,
         tidb: general.tidb,
         resumed: general.resumed,

@@ -202,7 +202,7 @@ async fn compared(stage: &Stage, case: &Case) -> Result<(), String> {
         }
     }
     let tables: Vec<_> = case.tables.iter().map(|table| TableName::new(&case.name, table)).collect();
-    let audited = piton_move::audit::audit(&urls.0, &urls.1, &tables).await.map_err(|error| error.to_string())?;
+    let audited = piton_move::audit::audit(&urls.0, &urls.1, &tables, None).await.map_err(|error| error.to_string())?;
     let different: Vec<_> = audited.iter().filter_map(|audited| audited.difference.as_ref()).collect();
     if different.is_empty() { Ok(()) } else { Err(format!("the audit says {different:?}")) }
 }

@@ -108,7 +108,7 @@ fn server(text: &str, default_port: u16, root: &Path) -> Result<Server, Failure>
             "tls-name" => server.tls_name = Some(value.into_owned()),
             "tls" | "ssl-mode" | "sslmode" | "ssl" => mode = Some(value.to_ascii_lowercase().replace('_', "-")),
             // What decides about trust is never ignored; what else other programs put into URLs is.
-            other if other.starts_with("ssl") || other.starts_with("tls") => {
+            other if ["ssl", "tls", "verify"].iter().any(|word| other.contains(word)) => {
                 return Err(failure(format!("the URL parameter {name} is not known")).hint(
                     "tls= takes disable, require, verify-ca or verify-full; ssl-ca= a file of certificates; \
                          tls-name= the name to check the certificate for",
@@ -185,6 +185,8 @@ mod tests {
         }
         for bad in [
             "mysql://u@h/?sslcert=x",
+            "mysql://u@h/?require_ssl=true",
+            "mysql://u@h/?verify_ca=true",
             "mysql://u@h/?tls=maybe",
             "mysql://h/db",
             "oracle://u@h",

@@ -3,14 +3,15 @@
 //! Owns the requests and which answer is a failure. Never decides anything for the gate.
 
 use super::{control, show};
-use crate::args::{ControlArgs, HoldArgs};
+use crate::args::{ControlArgs, HoldArgs, OutsideArgs};
 use crate::error::{CliError, Kind};
 use crate::exit::Exit;
 use crate::print;
 use piton_core::duration::Duration;
-use piton_gate::{HoldReport, Opened, Status};
+use piton_gate::{HoldReport, Opened, Outsider, Status};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::time::Duration as Span;
 
 /// Beyond what was asked for, an answer comes within this: a register may have to be asked first.
@@ -53,6 +54,36 @@ pub(super) fn status(args: &ControlArgs) -> Result<Exit, CliError> {
         print::out(&show::status(&status));
     }
     Ok(Exit::Done)
+}
+
+/// Sessions that no gate knows: each gate says which are not its own, and what all of them say is left.
+pub(super) fn outside(args: &OutsideArgs) -> Result<Exit, CliError> {
+    let one = |control: Option<PathBuf>| -> Result<(Value, Vec<Outsider>), CliError> {
+        let args = ControlArgs { control, json: false };
+        let mut answer = ask(&args, &json!({"do": "outside"}), PATIENCE)?;
+        let outside = answer["outside"].take();
+        Ok((answer["backend"].take(), told::<Vec<Outsider>>(&args, outside)?.unwrap_or_default()))
+    };
+    let mut controls = args.controls.iter().cloned().map(Some).collect::<Vec<_>>();
+    if controls.is_empty() {
+        controls.push(None);
+    }
+    let mut answers = controls.into_iter().map(one).collect::<Result<Vec<_>, _>>()?.into_iter();
+    let (backend, mut outside) = answers.next().unwrap_or_default();
+    for (other, theirs) in answers {
+        if other != backend {
+            let why = format!("the gates stand before two servers, {backend} and {other}");
+            return Err(CliError::new(Kind::GateRefused, why).hint("see where each stands: piton gate status"));
+        }
+        outside.retain(|one| theirs.iter().any(|their| their.id == one.id));
+    }
+    outside.retain(|one| args.users.is_empty() || args.users.contains(&one.user));
+    if args.json {
+        print::out(&format!("{:#}\n", json!({"backend": backend, "outside": outside})));
+    } else {
+        print::out(&show::outside(&outside));
+    }
+    Ok(if outside.is_empty() { Exit::Done } else { Exit::Failed })
 }
 
 pub(super) fn hold(args: &HoldArgs) -> Result<Exit, CliError> {

@@ -33,6 +33,7 @@ pub(crate) fn run(args: GateArgs) -> Result<Exit, CliError> {
         GateCommand::Abort(control) => ask::open(&control, "abort"),
         GateCommand::Drill { drain, control } => ask::drill(&control, drain),
         GateCommand::Look(control) => ask::look(&control),
+        GateCommand::Outside(args) => ask::outside(&args),
         GateCommand::Metrics(control) => ask::metrics(&control),
         GateCommand::Reload(control) => ask::reload(&control),
     }

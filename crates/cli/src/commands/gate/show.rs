@@ -3,7 +3,7 @@
 //! Owns their text. What clients say (their statements' digests, their names) cannot control the terminal.
 
 use crate::ui::text::{count, printable, took};
-use piton_gate::{Blocker, HoldEnd, HoldReport, Status};
+use piton_gate::{Blocker, HoldEnd, HoldReport, Outsider, Status};
 use std::fmt::Write as _;
 
 /// Milliseconds with a tenth below a hundred: holds are short.
@@ -63,6 +63,17 @@ pub(super) fn look(report: &HoldReport) -> String {
     let mut text = format!("{} busy\n", count(report.blocking as u64, "session"));
     list(&mut text, &report.blockers, report.blocking);
     could_not_move(&mut text, report.pinned, &report.pinned_sessions);
+    text
+}
+
+pub(super) fn outside(sessions: &[Outsider]) -> String {
+    let mut text = match sessions.len() {
+        0 => "nobody comes in but through the gates\n".to_owned(),
+        some => format!("{} through no gate\n", count(some as u64, "session")),
+    };
+    for Outsider { id, user, host, age_s } in sessions {
+        let _ = writeln!(text, "{}", printable(&format!("  {user}@{host} #{id}, {}", took(age_s * 1_000_000))));
+    }
     text
 }
 

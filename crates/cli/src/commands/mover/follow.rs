@@ -2,11 +2,13 @@
 //!
 //! Owns what is waited for, and telling how far it is. Never changes who is true.
 
-use super::{config, ended, show};
+use super::{config, ended, registers, show};
 use crate::args::MoverArgs;
 use crate::error::{CliError, Kind};
 use crate::exit::Exit;
 use crate::print;
+use crate::ui::text::printable;
+use piton_move::cutover::{Fault, Looked};
 use piton_move::{Difference, MoveError, Mover, Verified, audit as audits, preflight as preflights};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -14,8 +16,8 @@ use std::time::{Duration, Instant};
 /// How often it is told how far a move is.
 const TOLD_EVERY: Duration = Duration::from_millis(500);
 
-pub(super) async fn preflight(args: &MoverArgs) -> Result<Exit, CliError> {
-    let found = preflights(&config(args, args.epoch)?).await.map_err(ended)?;
+pub(super) async fn preflight(args: &MoverArgs, to_come: bool) -> Result<Exit, CliError> {
+    let found = preflights(&config(args, args.epoch)?, to_come).await.map_err(ended)?;
     if args.sides.json {
         print::out(&format!("{:#}\n", show::preflight_json(&found)));
         return Ok(if found.refusals.is_empty() { Exit::Done } else { Exit::Failed });
@@ -122,9 +124,26 @@ fn told(args: &MoverArgs, differences: &[Difference]) -> Result<Exit, CliError> 
         .hint("find out what wrote to the new side, then: piton move repair ..."))
 }
 
-pub(super) async fn audit(args: &MoverArgs) -> Result<Exit, CliError> {
+/// When the epoch was committed, as its target tells time.
+async fn cut(args: &MoverArgs) -> Result<u64, CliError> {
+    let registers = registers(&args.sides)?;
+    let failed = |why: &str| CliError::new(Kind::MoveEnded, format!("there is no cut to audit: {}", printable(why)));
+    match registers.read().await.truth() {
+        Looked::Open(epoch) if epoch == args.epoch => {}
+        Looked::Open(epoch) => return Err(failed(&format!("epoch {epoch} is true, not {}", args.epoch))),
+        Looked::Undecided(why) | Looked::Unknown(why) => return Err(failed(&why)),
+    }
+    match registers.reverse(args.epoch).await {
+        Ok(Some(position)) => Ok(position.offset),
+        Ok(None) => Err(failed("its position was not kept")),
+        Err(Fault::No(why) | Fault::Lost(why)) => Err(failed(&why)),
+    }
+}
+
+pub(super) async fn audit(args: &MoverArgs, at_cut: bool) -> Result<Exit, CliError> {
     let config = config(args, args.epoch)?;
-    let audited = audits::audit(&config.source, &config.target, &config.tables).await.map_err(ended)?;
+    let at = if at_cut { Some(cut(args).await?) } else { None };
+    let audited = audits::audit(&config.source, &config.target, &config.tables, at).await.map_err(ended)?;
     let rows: u64 = audited.iter().map(|one| one.rows).sum();
     let differing: Vec<_> = audited.iter().filter(|one| one.difference.is_some()).collect();
     if args.sides.json {

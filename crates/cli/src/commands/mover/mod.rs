@@ -28,11 +28,11 @@ pub(crate) fn run(args: MoveArgs) -> Result<Exit, CliError> {
         .map_err(|error| CliError::new(Kind::MoveEnded, "no thread can be started").source(error))?;
     let outcome = runtime.block_on(async {
         match args.command {
-            MoveCommand::Preflight(args) => follow::preflight(&args).await,
+            MoveCommand::Preflight { to_come, mover } => follow::preflight(&mover, to_come).await,
             MoveCommand::Copy(args) => follow::copy(&args).await,
             MoveCommand::Follow { lag, mover } => follow::follow(&mover, lag.to_std()).await,
             MoveCommand::Verify(args) => follow::verify(&args).await,
-            MoveCommand::Audit(args) => follow::audit(&args).await,
+            MoveCommand::Audit { at_cut, mover } => follow::audit(&mover, at_cut).await,
             MoveCommand::Repair(args) => follow::repair(&args).await,
             MoveCommand::Accounts { accounts, mover } => cut::copy_accounts(&mover, &accounts).await,
             MoveCommand::Prepare(args) => cut::prepare(&args).await,
