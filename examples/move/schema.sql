@@ -11,7 +11,7 @@ create table customers (
     email varchar(120) collate utf8mb4_general_ci not null,
     name varchar(80) not null,
     born date default null,
-    locale char(5) character set ascii not null default 'en_US',
+    locale char(5) character set ascii collate ascii_bin not null default 'en_US',
     created timestamp(6) not null default current_timestamp(6),
     primary key (id),
     unique key email (email),
@@ -23,7 +23,7 @@ create table addresses (
     customer bigint unsigned not null,
     street varchar(120) not null,
     city varchar(60) not null,
-    country char(2) character set ascii not null,
+    country char(2) character set ascii collate ascii_bin not null,
     place decimal(9, 6) default null,
     primary key (id),
     key customer (customer),
@@ -69,7 +69,7 @@ create table categories (
 create table products (
     id bigint unsigned not null auto_increment,
     category int unsigned not null,
-    code varchar(20) character set ascii not null,
+    code varchar(20) character set ascii collate ascii_bin not null,
     title varchar(120) not null,
     kind enum('thing', 'file', 'voucher') not null default 'thing',
     flags set('new', 'sale', 'heavy', 'fragile') not null default '',
@@ -84,7 +84,7 @@ create table products (
 
 create table prices (
     product bigint unsigned not null,
-    currency char(3) character set ascii not null,
+    currency char(3) character set ascii collate ascii_bin not null,
     since date not null,
     net decimal(12, 4) not null,
     vat decimal(4, 2) not null,
@@ -95,7 +95,7 @@ create table prices (
 
 create table translations (
     product bigint unsigned not null,
-    locale char(5) character set ascii not null,
+    locale char(5) character set ascii collate ascii_bin not null,
     title varchar(200) collate utf8mb4_unicode_ci not null,
     words text collate utf8mb4_unicode_ci,
     primary key (product, locale)
@@ -140,8 +140,8 @@ create table reviews (
 
 create table warehouses (
     id smallint unsigned not null auto_increment,
-    code char(4) character set ascii not null,
-    name varchar(60) character set latin1 not null,
+    code char(4) character set ascii collate ascii_bin not null,
+    name varchar(60) character set latin1 collate latin1_bin not null,
     primary key (id),
     unique key code (code)
 ) engine = InnoDB;
@@ -169,7 +169,7 @@ create table `order` (
     customer bigint unsigned not null,
     address bigint unsigned not null,
     state enum('new', 'paid', 'sent', 'done', 'gone') not null default 'new',
-    `key` char(12) character set ascii not null,
+    `key` char(12) character set ascii collate ascii_bin not null,
     placed datetime(6) not null,
     total decimal(16, 4) not null,
     primary key (id),
@@ -236,7 +236,7 @@ create table shipments (
 ) engine = InnoDB;
 
 create table invoices (
-    year year not null,
+    year smallint unsigned not null,
     number int unsigned not null,
     `order` bigint unsigned not null,
     document json not null,

@@ -8,12 +8,14 @@ mod demo;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo run -p xtask -- demo | crash-move [few] | bench [WORD] | bench-move [WORD]";
+const USAGE: &str =
+    "usage: cargo run -p xtask -- demo | demo-classic | crash-move [few] | bench [WORD] | bench-move [WORD]";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["demo"] => demo::main(),
+        ["demo-classic"] => demo::classic(),
         ["crash-move"] => demo::with_deaths(false),
         ["crash-move", "few"] => demo::with_deaths(true),
         ["bench"] => bench::run(""),

@@ -25,7 +25,8 @@ const SETUP: &str = "SET NAMES binary, time_zone = '+00:00', \
 /// another.
 const TARGET_SETUP: [&str; 2] = [
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-    "SET SESSION foreign_key_checks = 0, unique_checks = 1, innodb_lock_wait_timeout = 20",
+    // Of every warning it is looked at what it says.
+    "SET SESSION foreign_key_checks = 0, unique_checks = 1, innodb_lock_wait_timeout = 20, max_error_count = 65535",
 ];
 
 /// What else a session on TiDB is set to: optimistic transactions would fail at their COMMIT.

@@ -12,11 +12,9 @@ use std::time::{Duration, Instant};
 
 use piton_testkit::Guarded;
 
-use super::platforms::{Platforms, SCHEMA};
 use super::{Demo, PART_LIMIT, Result};
 
 /// Supervisors and watchdogs that have nothing left to do go away by themselves within this time.
-const RUNBOOK: &str = "examples/move-classic/move.star";
 const SETTLE: Duration = Duration::from_secs(3);
 
 /// How often a life is asked whether it waits for an answer.
@@ -66,56 +64,46 @@ pub(super) enum State {
     Ended(String),
 }
 
-/// The command line, with the environment that the runbook's secrets are read from.
+/// A runbook with its parameters, and the environment that its secrets are read from.
+pub(super) struct Runbook {
+    pub(super) file: &'static str,
+    pub(super) arguments: Vec<(&'static str, String)>,
+    pub(super) environment: Vec<(&'static str, String)>,
+}
+
+/// The command line, and the one run of the show.
 pub(super) struct Piton<'a> {
     demo: &'a Demo,
-    binary: PathBuf,
+    pub(super) binary: PathBuf,
     home: PathBuf,
+    runbook: &'static str,
     environment: Vec<(&'static str, String)>,
     arguments: Vec<String>,
 }
 
 impl<'a> Piton<'a> {
-    pub(super) fn new(demo: &'a Demo, binaries: &Binaries, platforms: &Platforms) -> Result<Self> {
+    pub(super) fn new(demo: &'a Demo, binaries: &Binaries, runbook: Runbook) -> Result<Self> {
         let home = demo.folder.join("home");
         std::fs::create_dir_all(&home)?;
-        let arguments: Vec<String> = [
-            ("service", SCHEMA.to_owned()),
-            ("source", "env:DEMO_SOURCE".to_owned()),
-            ("target", "env:DEMO_TARGET".to_owned()),
-            ("application", "env:DEMO_APPLICATION".to_owned()),
-            ("replication-password", "env:DEMO_REPLICATION_PASSWORD".to_owned()),
-            ("endpoint-file", platforms.endpoint_file().display().to_string()),
-            ("source-address", platforms.old.address()),
-            ("target-address", platforms.new.address()),
-            ("work-dir", platforms.folder.path().display().to_string()),
-            ("soak", "3s".to_owned()),
-            ("go", "yes".to_owned()),
-        ]
-        .into_iter()
-        .flat_map(|(name, value)| [format!("--{name}"), value])
-        .collect();
+        let mut environment = runbook.environment;
+        environment.push(("PITON_HOME", home.display().to_string()));
+        // Where the demo is started by a service, its windows are meant all the same.
+        environment.push(("PITON_ACCEPT", "1".to_owned()));
+        let words = runbook.arguments.into_iter().flat_map(|(name, value)| [format!("--{name}"), value]);
         Ok(Self {
             demo,
             binary: binaries.piton.clone(),
-            environment: vec![
-                ("PITON_HOME", home.display().to_string()),
-                // Where the demo is started by a service, its windows are meant all the same.
-                ("PITON_ACCEPT", "1".to_owned()),
-                ("DEMO_SOURCE", platforms.old.url(SCHEMA)),
-                ("DEMO_TARGET", platforms.new.url(SCHEMA)),
-                ("DEMO_APPLICATION", platforms.application_url()),
-                ("DEMO_REPLICATION_PASSWORD", platforms.replication_password.clone()),
-            ],
             home,
-            arguments,
+            runbook: runbook.file,
+            environment,
+            arguments: words.collect(),
         })
     }
 
     /// Writes the move's plan down; how many steps it has.
     pub(super) fn plan(&self) -> Result<u64> {
         let plan = self.plan_file();
-        let mut words = vec!["plan", RUNBOOK, "-o", &plan];
+        let mut words = vec!["plan", self.runbook, "-o", &plan];
         words.extend(self.arguments.iter().map(String::as_str));
         self.succeed(&words)?;
         let plan: serde_json::Value = serde_json::from_slice(&std::fs::read(&plan)?)?;
@@ -129,7 +117,7 @@ impl<'a> Piton<'a> {
 
     /// Runs what was planned; the parameters are the plan's.
     pub(super) fn run(&self) -> Result<Engine> {
-        self.start(&["run", RUNBOOK, "--plan", &self.plan_file()].map(str::to_owned), "run.log")
+        self.start(&["run", self.runbook, "--plan", &self.plan_file()].map(str::to_owned), "run.log")
     }
 
     pub(super) fn resume(&self) -> Result<Engine> {
@@ -149,7 +137,7 @@ impl<'a> Piton<'a> {
     /// One life of an engine: of a new run, or of the last one resumed. Ends when the engine does, or when it waits for
     /// an answer.
     pub(super) fn live(&self, resumed: bool) -> Result<()> {
-        let mut words = if resumed { vec!["resume", "@last"] } else { vec!["run", RUNBOOK] };
+        let mut words = if resumed { vec!["resume", "@last"] } else { vec!["run", self.runbook] };
         if !resumed {
             words.extend(self.arguments.iter().map(String::as_str));
         }
@@ -174,14 +162,6 @@ impl<'a> Piton<'a> {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-    }
-
-    /// Paths of the steps that have succeeded, as `piton show` tells them.
-    pub(super) fn steps(&self) -> Result<Vec<String>> {
-        let shown = self.show()?;
-        let steps = shown["steps"].as_array().ok_or("piton show --json has no steps")?;
-        let done = steps.iter().filter(|step| step["status"] == "done");
-        Ok(done.filter_map(|step| Some(step["path"].as_str()?.to_owned())).collect())
     }
 
     /// Waits until the run is where it is wanted. A hold, or another end, is a failure.
@@ -215,7 +195,7 @@ impl<'a> Piton<'a> {
     }
 
     pub(super) fn answer(&self, question: &str, answer: &str) -> Result<()> {
-        self.succeed(&["answer", "@last", question, answer])
+        self.succeed(&["answer", "@last", question, answer]).map(drop)
     }
 
     /// Writes the receipt, verifies it, and makes sure that a changed one does not verify.
@@ -232,6 +212,19 @@ impl<'a> Piton<'a> {
         let believed = self.command(&["verify", &forged.display().to_string()]).output()?.status.success();
         std::fs::remove_file(&forged)?;
         if believed { Err("piton verify believes a receipt with one byte changed".into()) } else { Ok(()) }
+    }
+
+    /// Paths of the steps that have succeeded, as `piton show` tells them.
+    pub(super) fn steps(&self) -> Result<Vec<String>> {
+        self.steps_that_are("done")
+    }
+
+    /// Paths of the steps that stand so.
+    pub(super) fn steps_that_are(&self, status: &str) -> Result<Vec<String>> {
+        let shown = self.show()?;
+        let steps = shown["steps"].as_array().ok_or("piton show --json has no steps")?;
+        let wanted = steps.iter().filter(|step| step["status"] == status);
+        Ok(wanted.filter_map(|step| Some(step["path"].as_str()?.to_owned())).collect())
     }
 
     /// After a failure: what the run itself says.
@@ -285,10 +278,11 @@ impl<'a> Piton<'a> {
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
     }
 
-    fn succeed(&self, words: &[&str]) -> Result<()> {
+    /// What it prints when it succeeds, as it must.
+    pub(super) fn succeed(&self, words: &[&str]) -> Result<String> {
         let output = self.command(words).output()?;
         if output.status.success() {
-            return Ok(());
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
         let said = String::from_utf8_lossy(&output.stderr);
         Err(format!("piton {} ended with {}:\n{said}", words.join(" "), output.status).into())
@@ -325,6 +319,10 @@ pub(super) struct Engine {
 impl Engine {
     pub(super) fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    pub(super) fn is_running(&mut self) -> Result<bool> {
+        Ok(self.process.ended()?.is_none())
     }
 
     /// Reads lines until one is the wanted one.

@@ -2,7 +2,7 @@
 //!
 //! Owns the list, and reading what the servers say about a table beside its shape. Changes nothing on either server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
@@ -35,6 +35,8 @@ pub(super) struct About {
     resumed: bool,
     /// A row that the target would not take.
     large: Option<String>,
+    /// Collations of the table's columns that the target does not have, where the table is still to be made there.
+    missing: Vec<String>,
 }
 
 pub(super) type Check = (&'static str, fn(&Pair<'_>) -> Option<String>, &'static str);
@@ -113,6 +115,15 @@ pub(super) const CHECKS: &[Check] = &[
             (pair.about.tidb && !names.is_empty()).then(|| format!("TiDB has no {names}"))
         },
         "have the application search elsewhere, and drop the index on the source",
+    ),
+    (
+        "collation-missing",
+        |pair| {
+            let missing = &pair.about.missing;
+            (!missing.is_empty()).then(|| format!("the target has no collation {}", missing.join(", ")))
+        },
+        "give the column on the source a collation that both have (TiDB: ascii_bin, latin1_bin, utf8mb4_general_ci and others); \
+         or make the table on the target by hand, with one that tells more apart (ending in _bin)",
     ),
     (
         "json-target",
@@ -257,6 +268,7 @@ pub(super) async fn about(
         is_mariadb: general.is_mariadb,
         tidb: general.tidb,
         resumed: general.resumed,
+        missing: if is_there { Vec::new() } else { missing_collations(target, ours).await? },
         large: if general.resumed { None } else { large(source, ours, general.row_limit).await? },
     })
 }
@@ -271,6 +283,15 @@ async fn special_indexes(source: &mut Conn, name: &TableName) -> Result<Vec<Stri
         )
         .await
         .map_err(MoveError::server(Side::Source, "read indexes"))
+}
+
+async fn missing_collations(target: &mut Conn, table: &Table) -> Result<Vec<String>> {
+    let had: Vec<String> = target
+        .query("select lower(collation_name) from information_schema.collations")
+        .await
+        .map_err(MoveError::server(Side::Target, "read its collations"))?;
+    let used: BTreeSet<&String> = table.columns().filter_map(|column| column.collation.as_ref()).collect();
+    Ok(used.into_iter().filter(|name| !had.contains(&name.to_lowercase())).cloned().collect())
 }
 
 /// Looks for a row that the target would not take. Only tables that may hold one are read.

@@ -87,6 +87,8 @@ fn rows(dialect: Dialect, statement: &Statement) -> Result<(), String> {
     } else if dialect == Dialect::MySql && words.iter().any(|word| word == "delete" || word == "update") {
         // Reserved there, so it is no column's name.
         "DELETE or UPDATE writes"
+    } else if words.iter().any(|word| word == "nextval" || word == "setval") || pair("next", &["value"]) {
+        "NEXTVAL and SETVAL move a sequence on"
     } else {
         return Ok(());
     };
@@ -168,6 +170,8 @@ mod tests {
         "select 1 /*!80000 into outfile '/tmp/x' */ into t",
         "select a into x from t",
         "table t into outfile '/tmp/x'",
+        "select nextval(s)",
+        "select next value for s",
         "select * from t for update",
         "select * from t for update skip locked",
         "select * from t for share",

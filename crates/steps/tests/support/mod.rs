@@ -19,6 +19,8 @@ use piton_steps::{Executors, Vault};
 use piton_testkit::SetupError;
 use piton_testkit::mariadb::{self, MariaDb};
 use piton_testkit::postgres::Postgres;
+use piton_testkit::tidb::{self, TiDb};
+use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
@@ -177,6 +179,18 @@ pub fn mariadb() -> Option<Arc<MariaDb>> {
 /// A server for one test, which may crash it.
 pub fn own_mariadb() -> Option<MariaDb> {
     available(MariaDb::start(mariadb::Options { buffer_pool_mib: 16, ..mariadb::Options::default() }))
+}
+
+/// A server for one test, where one is at hand: `make tidb` builds one.
+pub fn tidb() -> Option<TiDb> {
+    match TiDb::start(&tidb::Options::default()) {
+        Err(error @ SetupError::NotAtHand { .. }) if std::env::var_os("PITON_REQUIRE_TIDB").is_none() => {
+            // Not by a macro: what a passing test prints with one is not shown.
+            let _ = writeln!(std::io::stderr(), "*** SKIPPED, NOTHING WAS TESTED: {error}");
+            None
+        }
+        server => Some(server.unwrap()),
+    }
 }
 
 static POSTGRES: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());

@@ -196,10 +196,22 @@ async fn kill(conn: &mut Conn, id: u64) -> Result<(), String> {
     }
 }
 
-/// Every statement becomes a read-only transaction of its own, and nothing else has to be sent around it.
+/// What TiDB says to what it only pretends to have, and has been told not to pretend.
+const ONLY_PRETENDED: u16 = 1235;
+
+/// Every statement becomes a read-only transaction of its own, and nothing else has to be sent around it. TiDB has none: there a
+/// statement can only do what its text says, as no function or procedure of somebody's stands behind it, and the text has been
+/// looked at.
 async fn read_only(conn: &mut Conn) -> mysql_async::Result<bool> {
-    conn.query_drop("set session autocommit = 1; set session transaction read only").await?;
-    Ok(true)
+    let set = conn.query_drop("set session autocommit = 1; set session transaction read only").await;
+    match set {
+        Err(mysql_async::Error::Server(error)) if error.code == ONLY_PRETENDED => {
+            let version: Option<String> = conn.query_first("select version()").await?;
+            let is_tidb = version.is_some_and(|version| version.contains("TiDB"));
+            if is_tidb { Ok(true) } else { Err(error.into()) }
+        }
+        set => set.map(|()| true),
+    }
 }
 
 fn ssl(server: &Server) -> Option<SslOpts> {

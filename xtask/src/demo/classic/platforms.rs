@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use piton_testkit::mariadb::{MariaDb, Options};
 use piton_testkit::{Account, ledger};
 
-use super::load::Sysbench;
-use super::{Demo, Result};
+use super::super::sysbench::Sysbench;
+use super::super::{Demo, Result};
 
 pub(super) const SCHEMA: &str = "shop";
 
@@ -80,14 +80,11 @@ impl Platforms {
         ))?;
         self.load_file(&demo.root.join("examples/move-classic/schema.sql"))?;
         if demo.few_tables {
-            self.load_file(&demo.root.join("xtask/src/demo/few.sql"))?;
+            self.load_file(&demo.root.join("xtask/src/demo/classic/few.sql"))?;
         }
         demo.check_interrupted()?;
         ledger::prepare(&self.old.address(), &self.ledger)?;
-        let mut prepare = self.sysbench.command(&self.old.address(), "prepare")?;
-        if !prepare.status()?.success() {
-            return Err("sysbench prepare failed".into());
-        }
+        self.sysbench.prepare(&self.old.address())?;
         std::fs::write(self.endpoint_file(), format!("{}\n", self.old.address()))?;
         Ok(())
     }

@@ -1,20 +1,15 @@
 //! The verdict: what was counted, whether all of it is as it must be, on the screen and in `summary.json`.
 //!
-//! Owns the form of the summary and the reading of the receipt's statement. Never softens a finding: one wrong number and the
+//! Owns the form of the summary. Never softens a finding: one wrong number and the
 //! show has failed.
 
 use std::path::Path;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use piton_testkit::compare::Comparison;
 use piton_testkit::ledger::{Reconciliation, Stats};
 use serde::{Deserialize, Serialize};
 
-use super::{Demo, Result};
-
-/// The promise: a move of this many steps, each of which does something.
-const FEWEST_STEPS: u64 = 200;
+use super::super::{Demo, Result, receipt};
 
 /// What the receipt says of the run.
 #[derive(Debug)]
@@ -32,14 +27,11 @@ struct WindowTold {
     take_overs: u64,
 }
 
-#[derive(Deserialize)]
-struct Envelope {
-    payload: String,
-}
-
-#[derive(Deserialize)]
-struct Statement {
-    predicate: Predicate,
+/// What the receipt says of the run.
+pub(super) fn read(file: &Path) -> Result<Told> {
+    let Predicate { counts, windows } = receipt::predicate(file)?;
+    let window = windows.into_iter().last().ok_or("the receipt tells of no window")?;
+    Ok(Told { steps: counts.steps, window })
 }
 
 #[derive(Deserialize)]
@@ -51,15 +43,6 @@ struct Predicate {
 #[derive(Deserialize)]
 struct Counts {
     steps: u64,
-}
-
-/// Reads the signed statement inside the receipt (DSSE: base64 in `payload`).
-pub(super) fn read_receipt(file: &Path) -> Result<Told> {
-    let envelope: Envelope = serde_json::from_slice(&std::fs::read(file)?)?;
-    let statement: Statement = serde_json::from_slice(&BASE64_STANDARD.decode(envelope.payload)?)?;
-    let Predicate { counts, windows } = statement.predicate;
-    let window = windows.into_iter().last().ok_or("the receipt tells of no window")?;
-    Ok(Told { steps: counts.steps, window })
 }
 
 #[derive(Debug, Serialize)]
@@ -142,7 +125,7 @@ impl Summary {
                 failures.push(failure);
             }
         };
-        must(few_tables || self.steps >= FEWEST_STEPS, format!("only {} steps", self.steps));
+        must(few_tables || self.steps >= super::super::FEWEST_STEPS, format!("only {} steps", self.steps));
         must(window.committed, "the window did not pass its commit point".to_owned());
         must(window.within_budget == Some(true), "the window was over its budget".to_owned());
         must(self.acknowledged > 0, "the ledger wrote nothing".to_owned());

@@ -3,8 +3,8 @@
 //! Owns their processes and threads. sysbench knows one address and gives up when it is refused, so it is started again at
 //! the address that the service's file holds, as a service manager would.
 
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use piton_testkit::churn::Churn;
 use piton_testkit::ledger::{self, Reconciliation, Stats};
-use piton_testkit::{Account, Guarded, find_program};
+use piton_testkit::{Account, Guarded};
 
-use super::engine::Binaries;
+use super::super::engine::Binaries;
+use super::super::sysbench::Sysbench;
+use super::super::{Demo, Result};
 use super::platforms::{Platforms, SCHEMA};
-use super::{Demo, Result};
 
 /// Writers of the ledger, and what each waits between two writes.
 const CLIENTS: &str = "8";
@@ -26,52 +27,19 @@ const STOP_LIMIT: Duration = Duration::from_secs(15);
 /// How often a sysbench that gave up is started again.
 const RESTART_EVERY: Duration = Duration::from_millis(250);
 
-/// sysbench's command line, the same on both platforms but for the address.
-#[derive(Clone)]
-pub(super) struct Sysbench {
-    pub(super) account: Account,
-    /// Holds the password, so that no argument does.
-    pub(super) options_file: PathBuf,
-}
-
-impl Sysbench {
-    pub(super) fn command(&self, address: &str, verb: &str) -> Result<Command> {
-        let mut command = Command::new(find_program(&["sysbench"], "sysbench")?);
-        command.args(self.arguments(address, verb)?).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Ok(command)
-    }
-
-    fn arguments(&self, address: &str, verb: &str) -> Result<Vec<String>> {
-        let (host, port) = address.trim().rsplit_once(':').ok_or("an address without a port")?;
-        let Account { user, password, .. } = &self.account;
-        let options = format!(
-            "db-driver=mysql\nmysql-host={host}\nmysql-port={port}\nmysql-user={user}\nmysql-password={password}\n\
-             mysql-db={SCHEMA}\nthreads=2\nrate=15\ntime=0\n"
-        );
-        std::fs::write(&self.options_file, options)?;
-        // The file is for sysbench's own options only: a test's options have to be arguments.
-        let file = format!("--config-file={}", self.options_file.display());
-        Ok([&file, "oltp_read_write", "--tables=4", "--table-size=10000", verb].map(str::to_owned).to_vec())
-    }
-
-    /// Runs it until told to stop, wherever the service's database is.
-    fn keep_running(&self, endpoint_file: &PathBuf, stop: &AtomicBool) -> Result<u64> {
-        let program = find_program(&["sysbench"], "sysbench")?;
-        let mut starts = 0;
-        while !stop.load(Ordering::Relaxed) {
-            let arguments = self.arguments(&std::fs::read_to_string(endpoint_file)?, "run")?;
-            let mut process = Guarded::start(&[], &program, |command| {
-                command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-            })?;
-            starts += 1;
-            while process.ended()?.is_none() && !stop.load(Ordering::Relaxed) {
-                std::thread::sleep(RESTART_EVERY);
-            }
-            process.terminate(STOP_LIMIT)?;
+/// Runs sysbench until told to stop, wherever the service's database is.
+fn keep_running(sysbench: &Sysbench, endpoint_file: &Path, stop: &AtomicBool) -> Result<u64> {
+    let mut starts = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let mut process = sysbench.start(&std::fs::read_to_string(endpoint_file)?, &[], Stdio::null())?;
+        starts += 1;
+        while process.ended()?.is_none() && !stop.load(Ordering::Relaxed) {
             std::thread::sleep(RESTART_EVERY);
         }
-        Ok(starts)
+        process.terminate(STOP_LIMIT)?;
+        std::thread::sleep(RESTART_EVERY);
     }
+    Ok(starts)
 }
 
 /// Everything that writes while the move runs. Dropping it stops it.
@@ -108,8 +76,9 @@ impl Load {
         let stop = Arc::new(AtomicBool::new(false));
         let (sysbench, told, endpoint_file) =
             (platforms.sysbench.clone(), Arc::clone(&stop), platforms.endpoint_file());
-        let sysbench =
-            std::thread::spawn(move || sysbench.keep_running(&endpoint_file, &told).map_err(|error| error.to_string()));
+        let sysbench = std::thread::spawn(move || {
+            keep_running(&sysbench, &endpoint_file, &told).map_err(|error| error.to_string())
+        });
         let account = platforms.ledger.clone();
         let mut load = Self { ledger, account, record, churn, stop, sysbench: Some(sysbench) };
         let acknowledged = load.record.join("acknowledged");

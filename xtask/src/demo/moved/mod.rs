@@ -1,0 +1,184 @@
+//! The move as a show: a service behind a gate moves to TiDB, or to MariaDB where no TiDB is at hand, while three programs
+//! write; the engine is killed while rows are copied, and between the fence and the release of the cutover.
+//!
+//! Owns the order of the show and its verdict. It believes nobody: what was promised is reconciled, rows are compared, the receipt
+//! is verified.
+
+mod load;
+mod platforms;
+mod summary;
+
+use std::time::{Duration, Instant};
+
+use piton_testkit::gate::Gate;
+use piton_testkit::probe::Probe;
+use serde_json::{Value, json};
+
+use super::engine::{self, Engine, Piton, Runbook, State};
+use super::{Demo, PART_LIMIT, Result, packages};
+use load::Load;
+use platforms::{New, Platforms, SCHEMA};
+use summary::{Pause, Summary};
+
+/// The runbook's question at its end, and our answer once we have looked for ourselves.
+const QUESTION: &str = "Remove the gates?";
+const ANSWER: &str = "decision=remove";
+/// How often it is looked whether the old server is fenced: the pause is some dozens of milliseconds.
+const FENCE_EVERY: Duration = Duration::from_micros(500);
+
+fn list(words: impl IntoIterator<Item = String>) -> String {
+    json!(words.into_iter().collect::<Vec<_>>()).to_string()
+}
+
+fn runbook(platforms: &Platforms, gate: &Gate) -> Runbook {
+    let accounts = platforms.applications().map(|account| format!("{}@%", account.user));
+    Runbook {
+        file: "examples/move/move.star",
+        arguments: vec![
+            ("service", SCHEMA.to_owned()),
+            ("old", "env:PITON_MOVE_OLD".to_owned()),
+            ("new", "env:PITON_MOVE_NEW".to_owned()),
+            ("schema", SCHEMA.to_owned()),
+            ("accounts", list(accounts)),
+            ("gates", list([gate.control().display().to_string()])),
+            ("endpoint-file", platforms.endpoint_file().display().to_string()),
+            ("gate-address", gate.address()),
+            ("new-address", platforms.new.address()),
+            ("soak", "3s".to_owned()),
+            ("go", "yes".to_owned()),
+        ],
+        environment: vec![
+            ("PITON_MOVE_OLD", platforms.old.url_as(&platforms.mover.user, &platforms.mover.password, "")),
+            ("PITON_MOVE_NEW", platforms.new.url_as(&platforms.mover)),
+        ],
+    }
+}
+
+impl Demo {
+    pub(super) fn run_move(&self) -> Result<bool> {
+        packages::ensure(self)?;
+        let binaries = engine::build(self)?;
+        self.say("starting two private servers in temporary directories, on free ports of 127.0.0.1");
+        let platforms = Platforms::start()?;
+        self.say(&format!("the service moves from MariaDB to {}; filling the old server", platforms.new.kind()));
+        platforms.fill(self)?;
+        let gate = platforms.gate(&binaries.piton)?;
+        let piton = Piton::new(self, &binaries, runbook(&platforms, &gate))?;
+        let mut load = Load::start(self, &binaries, &platforms, &gate.address())?;
+        self.say("sysbench (read-write), the ledger and the shop now write to the old server");
+        let outcome = self.show_move(&piton, &platforms, &gate, &mut load);
+        if outcome.is_err() {
+            piton.explain();
+        }
+        piton.sweep();
+        outcome
+    }
+
+    fn show_move(&self, piton: &Piton, platforms: &Platforms, gate: &Gate, load: &mut Load) -> Result<bool> {
+        let (between, _engine) = self.move_with_two_kills(piton, platforms, gate)?;
+        piton.wait_for(State::Asking, "the run asks whether to remove the gates")?;
+        self.say("the service writes on the new platform. Stopping the writers to look for ourselves");
+        let seen = load.stop()?;
+        let audited = self.audit(piton, platforms)?;
+        let books = load.reconcile(&platforms.new.address())?;
+        let control = gate.control().display().to_string();
+        let status: Value =
+            serde_json::from_str(&piton.succeed(&["gate", "status", "--json", "--control", &control])?)?;
+        self.say(&format!("answering the run's question: {ANSWER}"));
+        piton.answer(QUESTION, ANSWER)?;
+        piton.wait_for(State::Succeeded, "the run ends")?;
+
+        let receipt = self.folder.join("receipt.json");
+        piton.receipt(&receipt)?;
+        let left = piton.sweep();
+        let pause = Pause::read(&status["last_hold"])?;
+        let target = platforms.new.kind();
+        let summary = Summary::new(self, target, pause, between, &seen, &books, &audited, &receipt, left)?;
+        summary.write(&self.folder.join("summary.json"))?;
+        Ok(summary.print(self))
+    }
+
+    /// Starts the move, kills the engine while rows are copied, resumes, and kills it again inside the pause. Says whether the
+    /// gate still held when the engine had died for the second time; the last engine goes on.
+    fn move_with_two_kills(&self, piton: &Piton, platforms: &Platforms, gate: &Gate) -> Result<(bool, Engine)> {
+        self.say("piton plan examples/move/move.star -o plan.json");
+        let steps = piton.plan()?;
+        self.say(&format!("piton run examples/move/move.star --plan plan.json, which has {steps} steps"));
+        let engine = piton.run()?;
+        self.wait_until("rows are copied", || {
+            self.alive(piton)?;
+            let rows = platforms.new.sql("select count(*) from shop.customers").unwrap_or_default();
+            Ok((rows.trim().parse::<u64>().unwrap_or(0) > 0).then_some(()))
+        })?;
+        self.kill(engine, "while rows are copied")?;
+
+        self.say("piton resume @last");
+        let mut engine = piton.resume()?;
+        engine.wait_for_line(self, "the new side is closed", |line| {
+            line.contains("Close the side that is to become true")
+        })?;
+        self.wait_for_fence(&mut engine, platforms)?;
+        let id = engine.id();
+        engine.kill()?;
+        let held: Value = piton_gate_status(gate)?;
+        self.say(&format!("SIGKILL to the engine (process {id}), between the fence and the release"));
+        self.wait_until("the gate has let the service go on", || {
+            Ok((piton_gate_status(gate)?["held"] == false).then_some(()))
+        })?;
+        self.say("the gate is open again, with no engine alive. piton resume @last");
+        Ok((held["held"] == true, piton.resume()?))
+    }
+
+    fn alive(&self, piton: &Piton) -> Result<()> {
+        match piton.state() {
+            Ok(State::Ended(status)) => Err(format!("the run is {status}").into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn wait_for_fence(&self, engine: &mut Engine, platforms: &Platforms) -> Result<()> {
+        let fenced = "select @@global.read_only";
+        let mut probe = Probe::open(&platforms.old.address(), &platforms.mover, fenced)?;
+        let deadline = Instant::now() + PART_LIMIT;
+        while probe.ask()? == 0 {
+            if Instant::now() >= deadline || !engine.is_running()? {
+                return Err("the engine ended, or nothing happened, before the old server was fenced".into());
+            }
+            std::thread::sleep(FENCE_EVERY);
+        }
+        Ok(())
+    }
+
+    /// Compares every row on both sides by `piton move audit`: brings the old side up to date first where it can be; on TiDB as it
+    /// was at the cut.
+    fn audit(&self, piton: &Piton, platforms: &Platforms) -> Result<Value> {
+        let names = platforms.old.sql(&format!(
+            "select table_name from information_schema.tables where table_schema = '{SCHEMA}' order by 1"
+        ))?;
+        let tables: Vec<String> = names.lines().map(|name| format!("{SCHEMA}.{name}")).collect();
+        let of = |words: &[&str]| {
+            let mut all = vec!["move"];
+            all.extend(words);
+            all.extend(["--name", SCHEMA, "--json"]);
+            all.extend(tables.iter().flat_map(|table| ["--table", table.as_str()]));
+            piton.succeed(&all)
+        };
+        let audited = match platforms.new {
+            New::TiDb(_) => of(&["audit", "--at-cut"])?,
+            New::MariaDb(_) => {
+                of(&["follow", "--epoch", "2"])?;
+                of(&["audit", "--epoch", "2"])?
+            }
+        };
+        Ok(serde_json::from_str(&audited)?)
+    }
+}
+
+fn piton_gate_status(gate: &Gate) -> Result<Value> {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let mut stream = std::os::unix::net::UnixStream::connect(gate.control())?;
+    stream.write_all(b"{\"do\": \"status\"}\n")?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    Ok(serde_json::from_str(&line)?)
+}
