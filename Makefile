@@ -3,7 +3,7 @@
 CARGO ?= cargo
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help build test lint sim fuzz packages tidb demo demo-keep bench bench-move bench-peers crash crash-move clean
+.PHONY: help build test lint sim fuzz packages tidb demo demo-classic bench bench-move bench-peers crash crash-move clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -53,9 +53,15 @@ crash-move: packages ## the classic move, whose engine dies after every event (l
 	$(CARGO) build --release --locked -p piton-cli -p piton-testkit -p xtask --bins
 	PITON_DEMO_BINARIES=target/release target/release/xtask crash-move
 
-demo: packages ## move a live database, with two kills, and reconcile
+TARGET ?=
+
+demo: packages ## move a live service behind a gate, to TiDB where it is at hand (TARGET=mariadb|tidb), with two kills
 	$(CARGO) build --release --locked -p piton-cli -p piton-testkit -p xtask --bins
-	PITON_DEMO_BINARIES=target/release target/release/xtask demo
+	PITON_DEMO_TARGET=$(TARGET) PITON_DEMO_BINARIES=target/release target/release/xtask demo
+
+demo-classic: packages ## the classic move: dump, native replication and read-only switch, with two kills
+	$(CARGO) build --release --locked -p piton-cli -p piton-testkit -p xtask --bins
+	PITON_DEMO_BINARIES=target/release target/release/xtask demo-classic
 
 bench: packages ## speed, each figure beside what it is compared to (ROW=word: only rows named so)
 	$(CARGO) build --release --locked -p piton-cli -p xtask --bins

@@ -158,6 +158,34 @@ fn a_service_is_held_switched_and_released_by_hand() {
 }
 
 #[test]
+fn sessions_that_come_through_no_gate_are_named() {
+    let Some(world) = World::start() else { return };
+    let (one, other) = (world.gate(&["--control", "one.sock"]), world.gate(&["--control", "other.sock"]));
+    let both = ["outside", "--control", "one.sock", "--control", "other.sock"];
+    assert_eq!(world.ask(&[&both[..], &["--user", "app"]].concat(), 0), "nobody comes in but through the gates\n");
+    let inside = [world.client(&one, "do sleep(600)"), world.client(&other, "do sleep(600)")];
+    let mut command = Command::new("mariadb");
+    command.args(["--no-defaults", "--protocol=tcp", "--host=127.0.0.1", "--user=app", "--password=app"]);
+    command.args([&format!("--port={}", world.old.port()), "--execute", "do sleep(600)"]).stdin(Stdio::null());
+    let mut around = command.spawn().unwrap();
+    let sleeping = "select count(*) from information_schema.processlist where info like 'do sleep(600)%'";
+    until("all three are there", || world.old.sql(sleeping).unwrap() == "3\n");
+    let told = world.ask(&[&both[..], &["--user", "app"]].concat(), 1);
+    assert!(told.starts_with("1 session through no gate\n  app@127.0.0.1:"), "{told}");
+    // One gate alone takes the other's for strangers.
+    let told = world.ask(&["outside", "--control", "one.sock", "--user", "app"], 1);
+    assert!(told.starts_with("2 sessions through no gate\n"), "{told}");
+    let told = world.ask(&[&both[..], &["--json", "--user", "nobody"]].concat(), 0);
+    assert_eq!(serde_json::from_str::<Value>(&told).unwrap()["outside"], serde_json::json!([]));
+    around.kill().unwrap();
+    around.wait().unwrap();
+    for mut client in inside {
+        client.kill().unwrap();
+        client.wait().unwrap();
+    }
+}
+
+#[test]
 fn a_drill_names_who_keeps_it_waiting_and_who_could_not_move() {
     let Some(world) = World::start() else { return };
     let gate = world.gate(&[]);

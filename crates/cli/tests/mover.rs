@@ -1,6 +1,7 @@
 //! `piton move` and its pack as a person uses them: the real binary, real servers, a real gate, a service that writes.
 //!
-//! Owns one move there and back by hand, and one by a runbook. Without the servers' package it says so and is skipped.
+//! Owns one move there and back by hand, and the moves of `examples/move`, to MariaDB and to TiDB. Without the servers it says so
+//! and is skipped.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test's own trouble is a failed test")]
 
@@ -8,7 +9,10 @@ use piton_testkit::SetupError;
 use piton_testkit::gate::Gate;
 use piton_testkit::ledger::{Account, Settings, Stats, prepare, reconcile, serve};
 use piton_testkit::mariadb::{MariaDb, Options};
+use piton_testkit::server::Server;
+use piton_testkit::tidb::{self, TiDb};
 use serde_json::Value;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
@@ -21,7 +25,7 @@ const TABLES: [&str; 2] = ["shop.ledger_accounts", "shop.ledger_entries"];
 
 struct World {
     old: MariaDb,
-    new: MariaDb,
+    new: Server,
     gate: Gate,
     dir: tempfile::TempDir,
 }
@@ -63,41 +67,64 @@ fn account() -> Account {
     Account { user: "app".to_owned(), password: PASSWORD.to_owned(), schema: "shop".to_owned() }
 }
 
-fn gate(old: &MariaDb, new: &MariaDb) -> Gate {
+/// What the mover and the gate are allowed on TiDB; on MariaDB an administrator's account is used.
+const ON_TIDB: &str = "create user mover@'%' identified by 'moves'; grant all on *.* to mover@'%' with grant option; \
+    grant restricted_replica_writer_admin on *.* to mover@'%'; grant select on mysql.* to gate@'%'; \
+    grant all on piton_move.* to gate@'%'; grant process on *.* to gate@'%'";
+const ON_MARIADB: &str = "grant select on mysql.* to gate@'%'; grant all on piton_move.* to gate@'%'; \
+    grant binlog admin, read only admin, connection admin, process, create user on *.* to gate@'%'";
+
+fn tidb() -> Option<Server> {
+    match TiDb::start(&tidb::Options::default()) {
+        Err(error @ SetupError::NotAtHand { .. }) if std::env::var_os("PITON_REQUIRE_TIDB").is_none() => {
+            // Not by a macro: what a passing test prints with one is not shown.
+            let _ = writeln!(std::io::stderr(), "*** SKIPPED, NOTHING WAS TESTED: {error}");
+            None
+        }
+        server => Some(Server::TiDb(server.unwrap())),
+    }
+}
+
+fn gate(old: &MariaDb, new: &Server) -> Gate {
     let (one, other) = (format!("old={}", old.address()), format!("new={}", new.address()));
     let words = ["--backend", &one, "--backend", &other, "--account", "gate", "--register", "shop"];
     Gate::start(Path::new(env!("CARGO_BIN_EXE_piton")), &words, PASSWORD).unwrap()
 }
 
 impl World {
+    /// Two MariaDB servers that have the tables.
     fn start() -> Option<Self> {
-        let (old, new) = (server(1)?, server(2)?);
-        old.sql(&format!("create user app@'%' identified by '{PASSWORD}'; grant all on shop.* to app@'%'")).unwrap();
-        for server in [&old, &new] {
-            server
-                .sql(&format!(
-                    "create database shop;
-                     create user gate@'%' identified by '{PASSWORD}'; grant select on mysql.* to gate@'%';
-                     grant all on piton_move.* to gate@'%';
-                     grant binlog admin, read only admin, connection admin, process, create user on *.* to gate@'%'"
-                ))
-                .unwrap();
-        }
-        prepare(&old.address(), &account()).unwrap();
+        let world = Self::before(Server::MariaDb(server(2)?))?;
+        world.new.sql("create database shop").unwrap();
         for table in TABLES {
-            let shape = old.sql(&format!("show create table {table}")).unwrap().replace("\\n", "\n");
+            let shape = world.old.sql(&format!("show create table {table}")).unwrap().replace("\\n", "\n");
             let create = shape.split_once('\t').unwrap().1;
-            new.sql(&format!("set foreign_key_checks = 0; use shop; {create}")).unwrap();
+            world.new.sql(&format!("set foreign_key_checks = 0; use shop; {create}")).unwrap();
         }
+        Some(world)
+    }
+
+    /// The old server has the service's tables, the new one has nothing.
+    fn before(new: Server) -> Option<Self> {
+        let old = server(1)?;
+        let made = format!("create user gate@'%' identified by '{PASSWORD}'");
+        old.sql(&format!("create user app@'%' identified by '{PASSWORD}'; grant all on shop.* to app@'%'")).unwrap();
+        old.sql(&format!("create database shop; {made}; {ON_MARIADB}")).unwrap();
+        new.sql(&format!("{made}; {}", if new.is_tidb() { ON_TIDB } else { ON_MARIADB })).unwrap();
+        prepare(&old.address(), &account()).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let gate = gate(&old, &new);
         Some(Self { old, new, gate, dir })
     }
 
+    fn new_url(&self) -> String {
+        if self.new.is_tidb() { self.new.url_as("mover", "moves", "") } else { self.new.url("") }
+    }
+
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_piton"));
         command.args(words).current_dir(self.dir.path()).stdin(Stdio::null());
-        command.env("PITON_MOVE_OLD", self.old.url("")).env("PITON_MOVE_NEW", self.new.url(""));
+        command.env("PITON_MOVE_OLD", self.old.url("")).env("PITON_MOVE_NEW", self.new_url());
         command
     }
 
@@ -119,11 +146,12 @@ impl World {
         parsed(&self.moves(command, &[more, &["--json"]].concat(), 0))
     }
 
-    fn service(&self) -> Service {
+    /// It finds its database by a file, which holds `address` at first.
+    fn service(&self, address: &str) -> Service {
         let folder = self.folder();
         std::fs::create_dir_all(&folder).unwrap();
-        let endpoint_file = self.dir.path().join("endpoint");
-        std::fs::write(&endpoint_file, format!("{}\n", self.gate.address())).unwrap();
+        let endpoint_file = self.endpoint_file();
+        std::fs::write(&endpoint_file, format!("{address}\n")).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let settings =
             Settings { endpoint_file, folder, account: account(), clients: 8, pause: Duration::from_millis(20) };
@@ -132,13 +160,17 @@ impl World {
         Service { stop, thread }
     }
 
+    fn endpoint_file(&self) -> PathBuf {
+        self.dir.path().join("endpoint")
+    }
+
     fn folder(&self) -> PathBuf {
         self.dir.path().join("ledger")
     }
 
     /// The service saw no failed write, and all of them are there.
-    fn reconciled(&self, server: &MariaDb, stats: &Stats) {
-        let found = reconcile(&self.folder(), &server.address(), &account()).unwrap();
+    fn reconciled(&self, address: &str, stats: &Stats) {
+        let found = reconcile(&self.folder(), address, &account()).unwrap();
         println!("{} writes, the longest gap {} ms", stats.acknowledged, stats.longest_gap_ms);
         assert!(found.is_clean(), "{found:?}");
         assert!(found.acknowledged > 50, "{found:?}");
@@ -151,7 +183,7 @@ impl World {
 #[test]
 fn a_service_moves_and_comes_back_and_sees_no_error() {
     let Some(world) = World::start() else { return };
-    let service = world.service();
+    let service = world.service(&world.gate.address());
     let preflight = world.json("preflight", &[]);
     assert_eq!(preflight["refusals"], serde_json::json!([]));
     assert!(world.ask(&["move", "status", "--name", "shop"], 0).contains("the old side is true (epoch 0)"));
@@ -188,53 +220,120 @@ fn a_service_moves_and_comes_back_and_sees_no_error() {
     assert_eq!((&report["outcome"], &report["epoch"]), (&"moved".into(), &2.into()), "{report:#}");
     println!("back: {} ms", report["pause_ms"]);
     let stats = service.stop();
-    world.reconciled(&world.old, &stats);
+    world.reconciled(&world.old.address(), &stats);
     assert!(world.json("follow", &["--epoch", "3"])["lag_ms"].is_u64());
     assert_eq!(world.json("audit", &["--epoch", "3"])["equal"], true);
 }
 
-const BOOK: &str = r#""""Moves a service to another server."""
-
-load("@piton/move.star", "mover", "look", "copy", "verify", "prepare", "accounts", "drill", "cutover", "gates", "follow")
-
-def main(old: secret, new: secret, gate: str, tables: list[str]):
-    m = mover("shop", old, new, tables, accounts = ["app@%"], gates = [gate], deadline = duration("20s"), drain = duration("10s"))
-    found = phase("Assess", look, m)
-    emit("estimated rows", found["estimated_rows"])
-    phase("Copy", copy, m)
-    phase("Verify", verify, m)
-    phase("Accounts", accounts, m)
-    phase("Prepare", prepare, m)
-    phase("Drill", drill, m, drain = duration("10s"))
-    commit_point("The service writes to the new side")
-    phase("Cut", cutover, m)
-    emit("gates", [gate["last_hold"]["how"] for gate in phase("Gates", gates, m)])
-    phase("Way back", follow, m, epoch = 2)
-"#;
-
-#[test]
-fn a_runbook_moves_the_service_with_the_pack_and_its_receipt_says_so() {
-    let Some(world) = World::start() else { return };
-    std::fs::write(world.dir.path().join("move.star"), BOOK).unwrap();
-    let service = world.service();
-    let tables = serde_json::to_string(&TABLES).unwrap();
-    let socket = world.gate.control().display().to_string();
-    let words = ["--old", "env:PITON_MOVE_OLD", "--new", "env:PITON_MOVE_NEW", "--gate", &socket, "--tables", &tables];
-    let plan = world.ask(&[&["plan", "move.star"], &words[..]].concat(), 0);
-    assert!(plan.contains("Copy the tables while they change") && plan.contains("Cut over"), "{plan}");
-    let told = world.ask(&[&["run", "move.star"], &words[..]].concat(), 0);
+/// The whole move of `examples/move`, on a schema of two tables: from the service's own address through the gates to the new one's.
+fn moved_by_the_example(world: &World, more: &[&str]) {
+    let service = world.service(&world.old.address());
+    let book = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/move/move.star");
+    let gates = serde_json::json!([world.gate.control()]).to_string();
+    let (endpoint, through, behind) =
+        (world.endpoint_file().display().to_string(), world.gate.address(), world.new.address());
+    let mut words = vec!["--service", "shop", "--old", "env:PITON_MOVE_OLD", "--new", "env:PITON_MOVE_NEW"];
+    words.extend(["--schema", "shop", "--accounts", "app@%", "--gates", &gates, "--endpoint-file", &endpoint]);
+    words.extend(["--gate-address", &through, "--new-address", &behind, "--soak", "1s", "--go", "yes"]);
+    // Slow machines hold longer than the usual deadline; how long it took is printed.
+    words.extend(["--deadline", "20s", "--drain", "10s"]);
+    words.extend(more);
+    let plan = world.ask(&[&["plan", book], &words[..]].concat(), 0);
+    assert!(plan.contains("create table `shop`.`ledger_entries`") && plan.contains("Cut over"), "{plan}");
+    let told = world.ask(&[&["run", book], &words[..]].concat(), 0);
     assert!(told.contains("succeeded"), "{told}");
     let stats = service.stop();
-    world.reconciled(&world.new, &stats);
+    let gone = world.old.sql("select count(*) from shop.ledger_entries").unwrap();
+    let there = world.new.sql("select count(*) from shop.ledger_entries").unwrap();
+    println!("{} rows on the old side, {} on the new one", gone.trim(), there.trim());
+    world.reconciled(&world.new.address(), &stats);
+    assert_eq!(stats.endpoints, [world.old.address(), through.clone(), behind.clone()], "it went by the gates");
     world.ask(&["receipt", "@last", "-o", "receipt.json"], 0);
     assert!(world.ask(&["verify", "receipt.json"], 0).contains("succeeded"));
     let receipt = std::fs::read_to_string(world.dir.path().join("receipt.json")).unwrap();
     assert!(!receipt.contains(world.old.password()) && !told.contains(world.old.password()));
+    // The indexes and foreign keys that came after the rows are what they were.
+    let shape = |answer: Result<String, SetupError>| {
+        let count = |text: &str, word: &str| text.matches(word).count();
+        let text = answer.unwrap();
+        [count(&text, " KEY `by_"), count(&text, " FOREIGN KEY "), count(&text, "ledger_moves")]
+    };
+    assert_eq!(shape(world.new.sql("show create table shop.ledger_entries")), [3, 2, 1]);
     // The cutover's own account of the pause is the step's output.
-    let log = world.ask(&["logs", "@last", "Cut/Cut over"], 0);
-    let report = parsed(&log);
+    let report = parsed(&world.ask(&["logs", "@last", "Cut over/Cut over"], 0));
     assert_eq!(report["outcome"], "moved");
     println!("pause {} ms", report["pause_ms"]);
+}
+
+#[test]
+fn the_example_moves_a_service_to_mariadb() {
+    let Some(world) = server(2).and_then(|new| World::before(Server::MariaDb(new))) else { return };
+    moved_by_the_example(&world, &["--after", "remove"]);
+    // The way back was followed until the end of the run, and can be gone on with.
+    assert!(world.json("follow", &["--epoch", "2"])["applied_changes"].is_u64());
+    assert_eq!(world.json("audit", &["--epoch", "2"])["equal"], true);
+}
+
+#[test]
+fn the_example_moves_a_service_to_tidb() {
+    let Some(world) = tidb().and_then(World::before) else { return };
+    // It was there before with less: that is what taking the run back would give again.
+    world.new.sql("create resource group shop ru_per_sec = 77").unwrap();
+    moved_by_the_example(&world, &["--after", "remove"]);
+    let group = "select concat(ru_per_sec, burstable) from information_schema.resource_groups where name = 'shop'";
+    assert_eq!(world.new.sql(group).unwrap(), "100000YES\n");
+    let of = "select user_attributes from mysql.user where user = 'app'";
+    assert!(world.new.sql(of).unwrap().contains("\"shop\""));
+    // At the cut both sides were equal, and the old one has stayed as it was.
+    assert_eq!(world.json("audit", &["--at-cut"])["equal"], true);
+    let changed = "set session sql_log_bin = 0; update shop.ledger_accounts set balance = balance + 1 where id = 7";
+    world.old.sql(changed).unwrap();
+    let told = world.moves("audit", &["--at-cut"], 1);
+    assert!(told.contains("shop.ledger_accounts"), "{told}");
+}
+
+/// What `resource_group` and `use_resource_group` take back.
+#[test]
+fn a_resource_group_is_set_and_taken_back_to_what_it_was() {
+    let Some(server) = tidb() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let book = r#"
+load("@piton/mysql.star", "resource_group", "use_resource_group")
+
+def main(db: secret, ru: int):
+    phase("Group", resource_group, db, "Service", ru, priority = "HIGH")
+    phase("Account", use_resource_group, "app@%", db, "service")
+"#;
+    std::fs::write(dir.path().join("group.star"), book).unwrap();
+    server.sql("create user app@'%' identified by 'x'").unwrap();
+    let url = server.url("");
+    let ask = |words: &[&str], code: i32| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_piton"));
+        let output = command.args(words).current_dir(dir.path()).env("DB", &url).stdin(Stdio::null()).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {}", text(&output));
+        text(&output)
+    };
+    let groups = || {
+        let named = "select concat(ru_per_sec, priority, burstable) from information_schema.resource_groups where name = 'service'";
+        let of = "select ifnull(user_attributes, '') from mysql.user where user = 'app'";
+        (server.sql(named).unwrap(), server.sql(of).unwrap().contains("\"service\""))
+    };
+    let run = |ru: &str| ask(&["run", "group.star", "--db", "env:DB", "--ru", ru], 0);
+    run("500");
+    assert_eq!(groups(), ("500HIGHNO\n".to_owned(), true));
+    let again = run("500");
+    assert!(again.contains("already true"), "{again}");
+    ask(&["undo", "@last"], 0);
+    assert_eq!(groups(), ("500HIGHNO\n".to_owned(), true), "what a run did not do it does not take back");
+    server.sql("alter resource group service ru_per_sec = 40 priority = low burstable = true").unwrap();
+    run("900");
+    assert_eq!(groups(), ("900HIGHNO\n".to_owned(), true));
+    ask(&["undo", "@last"], 4);
+    assert_eq!(groups(), ("40LOWYES\n".to_owned(), true), "altered back");
+    server.sql("alter user app@'%' resource group `default`; drop resource group service").unwrap();
+    run("900");
+    ask(&["undo", "@last"], 4);
+    assert_eq!(groups(), (String::new(), false), "made, and dropped again");
 }
 
 #[test]

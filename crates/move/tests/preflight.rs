@@ -38,6 +38,31 @@ async fn what_must_be_known_before_a_cutover_is_noted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_that_are_still_to_be_made_are_judged_as_if_they_were_there() {
+    let Some(servers) = support::start(&[]) else { return };
+    servers.both("come", "create table there (id int primary key)");
+    servers.on_source(
+        "come",
+        "create table fine (id int primary key, code char(2) character set ascii); create table keyless (a int)",
+    );
+    let told = async |config: &piton_move::Config, to_come| {
+        let found = preflight(config, to_come).await.unwrap().refusals;
+        found.iter().map(|one| (one.check, one.subject.clone())).collect::<Vec<_>>()
+    };
+    let of = |check, table: &str| (check, format!("come.{table}"));
+    let config = servers.config("come", &["there", "fine", "keyless", "nowhere"]);
+    assert_eq!(told(&config, true).await, [of("primary-key", "keyless"), of("exists", "nowhere")]);
+    let missing = [of("exists", "fine"), of("exists", "keyless"), of("exists", "nowhere")];
+    assert_eq!(told(&config, false).await, missing);
+    // What TiDB could not make is known before it is tried.
+    let Some(target) = support::tidb() else { return };
+    let config = piton_move::Config { target: target.url(""), ..servers.config("come", &["there", "fine"]) };
+    let found = preflight(&config, true).await.unwrap().refusals;
+    assert_eq!(found.iter().map(|one| one.check).collect::<Vec<_>>(), ["collation-missing"], "{found:?}");
+    assert!(found[0].what.contains("ascii_general_ci"), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_is_not_kept_for_long_enough_is_refused_and_one_that_is_gone_halts() {
     let Some(servers) = support::start(&[]) else { return };
     servers.both("kept", "create table t (id int primary key)");

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::engine::{self, Engine, Piton, Runbook, State};
 use super::{Demo, PART_LIMIT, Result, packages};
 use load::Load;
-use platforms::{New, Platforms, SCHEMA};
+use platforms::{Platforms, SCHEMA};
 use summary::{Pause, Summary};
 
 /// The runbook's question at its end, and our answer once we have looked for ourselves.
@@ -49,7 +49,7 @@ fn runbook(platforms: &Platforms, gate: &Gate) -> Runbook {
         ],
         environment: vec![
             ("PITON_MOVE_OLD", platforms.old.url_as(&platforms.mover.user, &platforms.mover.password, "")),
-            ("PITON_MOVE_NEW", platforms.new.url_as(&platforms.mover)),
+            ("PITON_MOVE_NEW", platforms.new.url_as(&platforms.mover.user, &platforms.mover.password, "")),
         ],
     }
 }
@@ -163,12 +163,11 @@ impl Demo {
             all.extend(tables.iter().flat_map(|table| ["--table", table.as_str()]));
             piton.succeed(&all)
         };
-        let audited = match platforms.new {
-            New::TiDb(_) => of(&["audit", "--at-cut"])?,
-            New::MariaDb(_) => {
-                of(&["follow", "--epoch", "2"])?;
-                of(&["audit", "--epoch", "2"])?
-            }
+        let audited = if platforms.new.is_tidb() {
+            of(&["audit", "--at-cut"])?
+        } else {
+            of(&["follow", "--epoch", "2"])?;
+            of(&["audit", "--epoch", "2"])?
         };
         Ok(serde_json::from_str(&audited)?)
     }

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use piton_testkit::gate::Gate;
 use piton_testkit::mariadb::{MariaDb, Options};
+use piton_testkit::server::Server;
 use piton_testkit::tidb::{self, TiDb};
-use piton_testkit::{Account, SetupError, ledger};
+use piton_testkit::{Account, ledger};
 
 use super::super::sysbench::Sysbench;
 use super::super::{Demo, Result};
@@ -31,57 +32,21 @@ const GATE_ON_TIDB: &str =
     "grant select on mysql.* to gate@'%'; grant all on piton_move.* to gate@'%'; grant process on *.* to gate@'%'";
 
 /// The platform that the service moves to.
-pub(super) enum New {
-    MariaDb(MariaDb),
-    TiDb(TiDb),
-}
-
-impl New {
-    fn start() -> Result<Self> {
-        let wanted = std::env::var(TARGET).unwrap_or_default();
-        let at_hand = wanted != "mariadb" && tidb::program().is_ok();
-        if wanted == "tidb" && !at_hand {
-            return Err("there is no TiDB at hand: make tidb".into());
-        }
-        if at_hand {
-            return Ok(Self::TiDb(TiDb::start(&tidb::Options::default())?));
-        }
-        Ok(Self::MariaDb(MariaDb::start(Options { server_id: 202, ..Options::default() })?))
+fn new_platform() -> Result<Server> {
+    let wanted = std::env::var(TARGET).unwrap_or_default();
+    let at_hand = wanted != "mariadb" && tidb::program().is_ok();
+    if wanted == "tidb" && !at_hand {
+        return Err("there is no TiDB at hand: make tidb".into());
     }
-
-    pub(super) fn kind(&self) -> &'static str {
-        match self {
-            Self::MariaDb(_) => "MariaDB",
-            Self::TiDb(_) => "TiDB",
-        }
+    if at_hand {
+        return Ok(Server::TiDb(TiDb::start(&tidb::Options::default())?));
     }
-
-    pub(super) fn address(&self) -> String {
-        match self {
-            Self::MariaDb(server) => server.address(),
-            Self::TiDb(server) => server.address(),
-        }
-    }
-
-    pub(super) fn url_as(&self, account: &Account) -> String {
-        let Account { user, password, schema } = account;
-        match self {
-            Self::MariaDb(server) => server.url_as(user, password, schema),
-            Self::TiDb(server) => server.url_as(user, password, schema),
-        }
-    }
-
-    pub(super) fn sql(&self, statements: &str) -> std::result::Result<String, SetupError> {
-        match self {
-            Self::MariaDb(server) => server.sql(statements),
-            Self::TiDb(server) => server.sql(statements),
-        }
-    }
+    Ok(Server::MariaDb(MariaDb::start(Options { server_id: 202, ..Options::default() })?))
 }
 
 pub(super) struct Platforms {
     pub(super) old: MariaDb,
-    pub(super) new: New,
+    pub(super) new: Server,
     /// Where the service's address stands.
     pub(super) folder: tempfile::TempDir,
     pub(super) mover: Account,
@@ -94,7 +59,7 @@ pub(super) struct Platforms {
 impl Platforms {
     pub(super) fn start() -> Result<Self> {
         let old = MariaDb::start(Options { server_id: 201, ..Options::default() })?;
-        let new = New::start()?;
+        let new = new_platform()?;
         // The administrators' passwords are random: those of the other accounts are made from them.
         let account = |user: &str, schema: &str| Account {
             user: user.to_owned(),
@@ -134,10 +99,7 @@ impl Platforms {
                 "create user {user}@'%' identified by '{password}'; grant all privileges on {SCHEMA}.* to {user}@'%'"
             ))?;
         }
-        let (on_new, gate_on_new) = match self.new {
-            New::MariaDb(_) => (MOVER, GATE),
-            New::TiDb(_) => (MOVER_ON_TIDB, GATE_ON_TIDB),
-        };
+        let (on_new, gate_on_new) = if self.new.is_tidb() { (MOVER_ON_TIDB, GATE_ON_TIDB) } else { (MOVER, GATE) };
         for (account, here, there) in [(&self.mover, MOVER, on_new), (&self.gate, GATE, gate_on_new)] {
             let made = format!("create user {}@'%' identified by '{}'", account.user, account.password);
             self.old.sql(&format!("{made}; {here}"))?;
