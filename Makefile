@@ -1,9 +1,10 @@
 # Everything a contributor or CI calls. Each target installs what it needs itself (Debian packages, by apt-get).
 
 CARGO ?= cargo
-NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
+# Most tests wait for servers and processes: more of them at a time than there are cores.
+export RUST_TEST_THREADS ?= $(shell echo $$(( $$(nproc) * 2 )))
 
-.PHONY: help build test lint sim fuzz packages tidb demo demo-classic bench bench-move bench-peers crash crash-move clean
+.PHONY: help build test lint sim fuzz packages tidb demo demo-back demo-classic bench bench-move bench-peers crash crash-move clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -58,6 +59,12 @@ TARGET ?=
 demo: packages ## move a live service behind a gate, to TiDB where it is at hand (TARGET=mariadb|tidb), with two kills
 	$(CARGO) build --release --locked -p piton-cli -p piton-testkit -p xtask --bins
 	PITON_DEMO_TARGET=$(TARGET) PITON_DEMO_BINARIES=target/release target/release/xtask demo
+
+AFTER ?= 600
+
+demo-back: packages ## the same to MariaDB and, AFTER=600 seconds of writes there, back (long)
+	$(CARGO) build --release --locked -p piton-cli -p piton-testkit -p xtask --bins
+	PITON_DEMO_TARGET=mariadb PITON_DEMO_BACK_AFTER=$(AFTER) PITON_DEMO_BINARIES=target/release target/release/xtask demo
 
 demo-classic: packages ## the classic move: dump, native replication and read-only switch, with two kills
 	$(CARGO) build --release --locked -p piton-cli -p piton-testkit -p xtask --bins

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use piton_testkit::Guarded;
 
-use super::{Demo, PART_LIMIT, Result};
+use super::{Demo, Result};
 
 /// Supervisors and watchdogs that have nothing left to do go away by themselves within this time.
 const SETTLE: Duration = Duration::from_secs(3);
@@ -332,7 +332,7 @@ impl Engine {
         what: &str,
         mut wanted: impl FnMut(&str) -> bool,
     ) -> Result<()> {
-        let deadline = Instant::now() + PART_LIMIT;
+        let deadline = Instant::now() + demo.limit;
         loop {
             demo.check_interrupted()?;
             match self.lines.recv_timeout(Duration::from_millis(50)) {

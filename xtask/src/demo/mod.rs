@@ -22,7 +22,7 @@ use engine::Engine;
 
 /// What is promised: a move of this many steps, each of which does something.
 const FEWEST_STEPS: u64 = 200;
-/// No part of the show takes longer on a machine that can show it at all.
+/// No part of the show takes longer on a machine that can show it at all, beside what it is told to wait.
 const PART_LIMIT: Duration = Duration::from_secs(600);
 /// A move whose engine dies all the time takes longer.
 const DEATHS_LIMIT: Duration = Duration::from_secs(3600);
@@ -64,6 +64,8 @@ fn end(shown: Result<bool>) -> ExitCode {
 pub(crate) struct Demo {
     started: Instant,
     interrupted: Arc<AtomicBool>,
+    /// How long any part of it may take.
+    pub(crate) limit: Duration,
     root: PathBuf,
     folder: PathBuf,
     /// Whether engines die after every event.
@@ -87,6 +89,7 @@ impl Demo {
         Ok(Self {
             started: Instant::now(),
             interrupted,
+            limit: PART_LIMIT + moved::writes_there(),
             root,
             folder,
             deaths: deaths.is_some(),
@@ -107,14 +110,14 @@ impl Demo {
     /// Waits until `look` gives something, an interruption, or the limit.
     pub(crate) fn wait_until<T>(&self, what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
         const EVERY: Duration = Duration::from_millis(50);
-        let deadline = Instant::now() + PART_LIMIT;
+        let deadline = Instant::now() + self.limit;
         loop {
             self.check_interrupted()?;
             if let Some(found) = look()? {
                 return Ok(found);
             }
             if Instant::now() >= deadline {
-                return Err(format!("waited {} s in vain until {what}", PART_LIMIT.as_secs()).into());
+                return Err(format!("waited {} s in vain until {what}", self.limit.as_secs()).into());
             }
             std::thread::sleep(EVERY);
         }

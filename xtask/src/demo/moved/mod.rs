@@ -15,19 +15,36 @@ use piton_testkit::probe::Probe;
 use serde_json::{Value, json};
 
 use super::engine::{self, Engine, Piton, Runbook, State};
-use super::{Demo, PART_LIMIT, Result, packages};
+use super::{Demo, Result, packages};
 use load::Load;
 use platforms::{Platforms, SCHEMA};
 use summary::{Pause, Summary};
 
-/// The runbook's question at its end, and our answer once we have looked for ourselves.
+/// The runbook's question at its end, and our answer: once we have looked for ourselves, or while everybody writes on.
 const QUESTION: &str = "Remove the gates?";
-const ANSWER: &str = "decision=remove";
+const REMOVE: &str = "decision=remove";
+const BACK: &str = "decision=back";
+/// For how many seconds the service writes on the new side before it goes back. Not set: it stays.
+const BACK_AFTER: &str = "PITON_DEMO_BACK_AFTER";
 /// How often it is looked whether the old server is fenced: the pause is some dozens of milliseconds.
 const FENCE_EVERY: Duration = Duration::from_micros(500);
 
 fn list(words: impl IntoIterator<Item = String>) -> String {
     json!(words.into_iter().collect::<Vec<_>>()).to_string()
+}
+
+fn back_after() -> Option<u64> {
+    std::env::var(BACK_AFTER).ok()?.parse().ok()
+}
+
+/// How long the runbook looks on after the cut.
+pub(super) fn writes_there() -> Duration {
+    const USUAL: u64 = 3;
+    Duration::from_secs(back_after().unwrap_or(USUAL))
+}
+
+fn soak() -> String {
+    format!("{}s", writes_there().as_secs())
 }
 
 fn runbook(platforms: &Platforms, gate: &Gate) -> Runbook {
@@ -44,7 +61,7 @@ fn runbook(platforms: &Platforms, gate: &Gate) -> Runbook {
             ("endpoint-file", platforms.endpoint_file().display().to_string()),
             ("gate-address", gate.address()),
             ("new-address", platforms.new.address()),
-            ("soak", "3s".to_owned()),
+            ("soak", soak()),
             ("go", "yes".to_owned()),
         ],
         environment: vec![
@@ -77,22 +94,32 @@ impl Demo {
     fn show_move(&self, piton: &Piton, platforms: &Platforms, gate: &Gate, load: &mut Load) -> Result<bool> {
         let (between, _engine) = self.move_with_two_kills(piton, platforms, gate)?;
         piton.wait_for(State::Asking, "the run asks whether to remove the gates")?;
-        self.say("the service writes on the new platform. Stopping the writers to look for ourselves");
+        let back = back_after().is_some();
+        if back {
+            self.say(&format!("the service has written on the new platform for {}. Answering: {BACK}", soak()));
+            piton.answer(QUESTION, BACK)?;
+            piton.wait_for(State::Succeeded, "the run ends")?;
+        }
+        let side = if back { "old" } else { "new" };
+        self.say(&format!("the service writes on the {side} platform. Stopping the writers to look for ourselves"));
         let seen = load.stop()?;
-        let audited = self.audit(piton, platforms)?;
-        let books = load.reconcile(&platforms.new.address())?;
+        let audited = self.audit(piton, platforms, back)?;
+        let books = load.reconcile(&if back { platforms.old.address() } else { platforms.new.address() })?;
         let control = gate.control().display().to_string();
         let status: Value =
             serde_json::from_str(&piton.succeed(&["gate", "status", "--json", "--control", &control])?)?;
-        self.say(&format!("answering the run's question: {ANSWER}"));
-        piton.answer(QUESTION, ANSWER)?;
-        piton.wait_for(State::Succeeded, "the run ends")?;
+        if !back {
+            self.say(&format!("answering the run's question: {REMOVE}"));
+            piton.answer(QUESTION, REMOVE)?;
+            piton.wait_for(State::Succeeded, "the run ends")?;
+        }
 
         let receipt = self.folder.join("receipt.json");
         piton.receipt(&receipt)?;
         let left = piton.sweep();
         let pause = Pause::read(&status["last_hold"])?;
         let target = platforms.new.kind();
+        let target = if back { "MariaDB, and back" } else { target };
         let summary = Summary::new(self, target, pause, between, &seen, &books, &audited, &receipt, left)?;
         summary.write(&self.folder.join("summary.json"))?;
         Ok(summary.print(self))
@@ -139,7 +166,7 @@ impl Demo {
     fn wait_for_fence(&self, engine: &mut Engine, platforms: &Platforms) -> Result<()> {
         let fenced = "select @@global.read_only";
         let mut probe = Probe::open(&platforms.old.address(), &platforms.mover, fenced)?;
-        let deadline = Instant::now() + PART_LIMIT;
+        let deadline = Instant::now() + self.limit;
         while probe.ask()? == 0 {
             if Instant::now() >= deadline || !engine.is_running()? {
                 return Err("the engine ended, or nothing happened, before the old server was fenced".into());
@@ -149,9 +176,9 @@ impl Demo {
         Ok(())
     }
 
-    /// Compares every row on both sides by `piton move audit`: brings the old side up to date first where it can be; on TiDB as it
-    /// was at the cut.
-    fn audit(&self, piton: &Piton, platforms: &Platforms) -> Result<Value> {
+    /// Compares every row on both sides by `piton move audit`: brings the side that is left up to date first, where it can be; on
+    /// TiDB as it was at the cut.
+    fn audit(&self, piton: &Piton, platforms: &Platforms, back: bool) -> Result<Value> {
         let names = platforms.old.sql(&format!(
             "select table_name from information_schema.tables where table_schema = '{SCHEMA}' order by 1"
         ))?;
@@ -166,8 +193,9 @@ impl Demo {
         let audited = if platforms.new.is_tidb() {
             of(&["audit", "--at-cut"])?
         } else {
-            of(&["follow", "--epoch", "2"])?;
-            of(&["audit", "--epoch", "2"])?
+            let epoch = if back { "3" } else { "2" };
+            of(&["follow", "--epoch", epoch])?;
+            of(&["audit", "--epoch", epoch])?
         };
         Ok(serde_json::from_str(&audited)?)
     }
