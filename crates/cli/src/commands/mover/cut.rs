@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 
 /// How often it is looked whether a cutover can begin.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often it is told why it has not begun yet.
+const TOLD_EVERY: Duration = Duration::from_secs(2);
 
 fn account(text: &str) -> Result<Account, CliError> {
     match text.rsplit_once('@') {
@@ -153,9 +155,10 @@ pub(super) async fn cutover(args: &CutoverArgs) -> Result<Exit, CliError> {
     }
 }
 
-/// Waits until a pause would be short; says what it waits for when that takes too long.
+/// Waits until a pause would be short, and says meanwhile what it waits for.
 async fn begin_when_close(mover: &mut Mover, patience: Duration, stop: &AtomicBool) -> Result<(), CliError> {
     let began = Instant::now();
+    let mut told = began;
     loop {
         let refusals = Stream::refusals(&*mover);
         if refusals.is_empty() {
@@ -167,6 +170,10 @@ async fn begin_when_close(mover: &mut Mover, patience: Duration, stop: &AtomicBo
         if began.elapsed() >= patience {
             return Err(CliError::new(Kind::CutoverBack, "the cutover has not begun: the move is not close enough")
                 .detail(refusals.iter().map(|one| format!("  {one}")).collect::<Vec<_>>().join("\n")));
+        }
+        if told.elapsed() >= TOLD_EVERY {
+            told = Instant::now();
+            print::note(&format!("not begun yet: {}", refusals.join("; ")));
         }
         tokio::select! {
             error = mover.ended() => return Err(ended(error)),
