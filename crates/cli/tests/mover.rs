@@ -143,7 +143,8 @@ impl World {
         assert!(found.is_clean(), "{found:?}");
         assert!(found.acknowledged > 50, "{found:?}");
         let failed = stats.service_errors + stats.refused + stats.lost + stats.indeterminate + stats.connect_failures;
-        assert_eq!(failed, 0, "{stats:?}");
+        let failures = std::fs::read_to_string(self.folder().join("errors.jsonl")).unwrap_or_default();
+        assert_eq!(failed, 0, "{stats:?}\n{failures}");
     }
 }
 

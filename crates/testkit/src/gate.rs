@@ -59,7 +59,8 @@ impl Gate {
             command.env("PITON_GATE_PASSWORD", &self.password).stdin(Stdio::null()).stdout(output).stderr(errors);
         })?;
         let deadline = Instant::now() + READY_LIMIT;
-        while !fs::read_to_string(&log).is_ok_and(|said| said.contains('\n')) {
+        // It may warn of something first.
+        while !fs::read_to_string(&log).is_ok_and(|said| said.lines().any(|line| line.starts_with("listening on "))) {
             let name = || "piton gate".to_owned();
             if let Some(status) = process.ended().map_err(SetupError::io("look after the gate"))? {
                 return Err(SetupError::Died { program: name(), status, log: tail(&log) });
