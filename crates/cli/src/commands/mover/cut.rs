@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 /// How often it is looked whether a cutover can begin.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -198,8 +198,11 @@ fn tell(args: &SidesArgs, report: &Report) {
             let ms = took.as_micros() as f64 / 1000.0;
             json!({"step": format!("{step:?}"), "ms": ms, "seen": format!("{seen:?}")})
         };
+        let since = report.held_at.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let held_at = since.map(|since| since.as_micros() as u64);
         let answer = json!({
             "outcome": outcome, "epoch": report.attempt.epoch, "attempt": report.attempt.number, "pause_ms": pause,
+            "held_at_unix_us": held_at,
             "steps": report.steps.iter().map(step).collect::<Vec<Value>>(), "reasons": report.reasons,
         });
         print::out(&format!("{answer:#}\n"));
