@@ -48,6 +48,8 @@ struct Hold {
     from_unix_us: u64,
     pause_us: u64,
     gate_ms: f64,
+    /// Each step of the cutover's own report, and its milliseconds.
+    steps: Vec<(String, f64)>,
 }
 
 pub(super) fn measure(piton: &Path) -> io::Result<Vec<Figure>> {
@@ -66,6 +68,7 @@ pub(super) fn measure(piton: &Path) -> io::Result<Vec<Figure>> {
     for epoch in 1..=CUTOVERS {
         cut(&pair, &gate, &all, epoch, &mut holds)?;
     }
+    say_steps(&holds);
     let (folder, began) = (service.folder.clone(), service.began);
     let stats = service.stop()?;
     let a_second = stats.acknowledged as f64 * WRITES / began.elapsed().as_secs_f64();
@@ -103,6 +106,26 @@ fn figures(holds: &[Hold], client: &[f64], stats: &Stats) -> io::Result<Vec<Figu
         figure(NAMES[2], worst(&gate), "ms", median(gate.clone()), WORST_MS, "under 1,000 ms (beside it the median)"),
         figure(NAMES[3], failed, "", went_back as f64, 1.0, "none (beside it: holds that went back)"),
     ])
+}
+
+fn steps(report: &Value) -> Vec<(String, f64)> {
+    let step = |step: &Value| Some((step["step"].as_str()?.to_owned(), step["ms"].as_f64()?));
+    report["steps"].as_array().into_iter().flatten().filter_map(step).collect()
+}
+
+/// Says where the pauses went: the median of each step from the hold on, over all holds that moved.
+fn say_steps(holds: &[Hold]) {
+    let mut by_step: Vec<(&str, Vec<f64>)> = Vec::new();
+    for hold in holds.iter().filter(|hold| hold.moved) {
+        for (name, ms) in hold.steps.iter().skip_while(|(name, _)| name != "Hold") {
+            match by_step.iter_mut().find(|(known, _)| known == name) {
+                Some((_, all)) => all.push(*ms),
+                None => by_step.push((name, vec![*ms])),
+            }
+        }
+    }
+    let all: Vec<_> = by_step.into_iter().map(|(name, ms)| format!("{name} {:.1}", median(ms))).collect();
+    note(&format!("pause: medians in ms: {}", all.join(", ")));
 }
 
 fn account() -> Account {
@@ -149,11 +172,8 @@ fn cut(pair: &Pair, gate: &Gate, all: &[String], epoch: u64, holds: &mut Vec<Hol
         // Where no hold began, nobody has waited.
         if let (Some(from_unix_us), Some(pause_us)) = (report["held_at_unix_us"].as_u64(), us(&report["pause_ms"])) {
             let gate_ms = held(gate)?;
-            holds.push(Hold { moved, from_unix_us, pause_us, gate_ms });
+            holds.push(Hold { moved, from_unix_us, pause_us, gate_ms, steps: steps(&report) });
             note(&format!("pause: epoch {epoch} {}, {:.1} ms in the gate", report["outcome"], gate_ms));
-            if std::env::var_os("PITON_BENCH_STEPS").is_some() {
-                note(&report["steps"].to_string());
-            }
         }
         if moved {
             return Ok(());

@@ -118,7 +118,7 @@ pub(super) async fn cutover(args: &CutoverArgs) -> Result<Exit, CliError> {
         args.gates.iter().map(|path| Arc::new(ControlSocket::new(path)) as Arc<dyn Gate>).collect();
     let mut mover = Mover::start(feed.clone()).await.map_err(ended)?;
     let mut tries = 0;
-    let (report, armed) = loop {
+    let report = loop {
         tries += 1;
         begin_when_close(&mut mover, args.patience.to_std(), &stop).await?;
         let mut way_back = match plan.way_back {
@@ -130,7 +130,7 @@ pub(super) async fn cutover(args: &CutoverArgs) -> Result<Exit, CliError> {
         let report = driver.with(&mut mover, way).run(Goal::Move).await;
         let stopped = stop.load(Ordering::SeqCst);
         if report.outcome == Outcome::Moved || stopped || tries >= args.attempts {
-            break (report, way_back.and_then(Feed::armed));
+            break report;
         }
         print::note(&format!("try {tries}: {}", reasons(&report)));
         tokio::time::sleep(args.pause.to_std()).await;
@@ -138,9 +138,6 @@ pub(super) async fn cutover(args: &CutoverArgs) -> Result<Exit, CliError> {
     // First of all: what comes after it changes nothing of who is true.
     tell(&args.mover.sides, &report);
     mover.stop().await;
-    if let Some(armed) = armed {
-        armed.stop().await;
-    }
     if report.outcome == Outcome::Moved {
         // From here on no mover of the old direction commits, whatever became of it.
         Mover::retire(&feed, args.mover.epoch + 1).await.map_err(ended)?;
