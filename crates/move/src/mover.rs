@@ -232,7 +232,8 @@ impl Mover {
             self.wait_copied().await?;
         }
         let (config, tables, applied) = (&self.config, Arc::clone(&self.tables), self.shared.frontier.applied());
-        let verifying = async { Verifier::open(config, tables, applied).await?.all().await };
+        let dirty = &self.shared.dirty;
+        let verifying = async { Verifier::open(config, tables, applied).await?.all(dirty).await };
         tokio::select! {
             verified = verifying => verified,
             error = ended(&mut self.tasks) => Err(error),

@@ -169,7 +169,8 @@ impl Ready {
             applied: shared.frontier.applied(),
             found: verify::Verified::default(),
         });
-        tasks.spawn(verify::keep(kept, Arc::clone(&shared.dirty), is_copied.clone()));
+        let progress = shared.frontier.progress();
+        tasks.spawn(verify::keep(kept, Arc::clone(&shared.dirty), is_copied.clone(), progress));
         Ok(Mover { config, tables: pairs, shared, copied: is_copied, pace, tasks, source, verifier: asked, repair })
     }
 }
