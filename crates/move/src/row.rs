@@ -266,6 +266,18 @@ mod tests {
     }
 
     #[test]
+    fn what_would_end_a_literal_is_escaped_wherever_it_stands() {
+        let quoted = |bytes: &[u8]| {
+            let mut into = Vec::new();
+            quote(&mut into, bytes);
+            into
+        };
+        assert_eq!(quoted(b""), b"''");
+        assert_eq!(quoted(b"plain"), b"'plain'");
+        assert_eq!(quoted(b"'a\\'\0\xff"), b"'\\'a\\\\\\'\\0\xff'");
+    }
+
+    #[test]
     fn null_and_empty_and_the_word_null_are_three_rows() {
         let of = |value: Option<&[u8]>| {
             let mut row = Row::default();

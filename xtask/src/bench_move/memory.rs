@@ -24,7 +24,7 @@ pub(super) fn measure(piton: &Path) -> io::Result<Vec<Figure>> {
     pair.old.sql(&format!("create database wide; create table wide.big ({shape})")).map_err(other)?;
     for from in (0..ROWS).step_by(FILLED as usize) {
         let row = format!("select seq, seq % 1000, concat('the row with the number ', seq) from seq_{}_to_", from + 1);
-        let fill = format!("set sql_log_bin = 0; insert into wide.big {row}{}", from + FILLED);
+        let fill = format!("use wide; set sql_log_bin = 0; insert into big {row}{}", from + FILLED);
         pair.old.sql(&fill).map_err(other)?;
     }
     pair.shape(&all)?;
