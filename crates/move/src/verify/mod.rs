@@ -368,10 +368,8 @@ fn sum(table: &Table, target: &Table) -> Option<String> {
             Kind::Int { .. } | Kind::Decimal { .. } | Kind::Float | Kind::Double | Kind::Year => name,
             Kind::Date | Kind::Time | Kind::DateTime | Kind::Timestamp | Kind::Enum | Kind::Set => name,
             Kind::Text | Kind::Blob | Kind::Json | Kind::Geometry => format!("MD5({name})"),
-            Kind::Char | Kind::VarChar | Kind::Binary { .. } | Kind::VarBinary if table.dialect == Dialect::MySql => {
-                // Beside a literal of our sessions, which is binary, the bytes stay as they are.
-                format!("CONCAT(LENGTH({name}), ',', {name})")
-            }
+            // Without the cast a column's character set would win over that of the literals, and texts of two character sets
+            // be converted, or not stand beside each other at all.
             _ => format!("CONCAT(LENGTH({name}), ',', CAST({name} AS CHAR CHARACTER SET binary))"),
         };
         format!("IFNULL({text}, 'N')")
