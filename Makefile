@@ -74,9 +74,10 @@ bench: packages ## speed, each figure beside what it is compared to (ROW=word: o
 	$(CARGO) build --release --locked -p piton-cli -p xtask --bins
 	target/release/xtask bench $(ROW)$(if $(ROW),,; own=$$?; bench/peers/run && exit $$own)
 
-bench-move: packages ## speed of the move's parts beside what they are compared to (ROW=word: only rows named so)
+bench-move: ## speed of the move's parts beside what they are compared to (ROW=word: only rows named so)
+	@scripts/packages mydumper percona-toolkit
 	$(CARGO) build --release --locked -p piton-cli -p xtask --bins
-	target/release/xtask bench-move $(ROW)
+	target/release/xtask bench-move "$(ROW)"
 
 bench-peers: packages ## a durable step beside those of DBOS, Restate and Dagu
 	$(CARGO) build --release --locked -p piton-cli --bins

@@ -186,8 +186,9 @@ impl Copier {
                 chunks_read += 1;
                 let permit = Arc::clone(&room).acquire_owned().await.map_err(|_| MoveError::Ended)?;
                 let (read, rest) = self.read(&range, &mut row_bytes[range.table as usize]).await?;
-                // A table is read to its end before the next one begins; what is missing in its midst comes first.
-                rest.into_iter().for_each(|rest| ranges.push_front(rest));
+                // The tables take turns: of the chunks that are written at the same time, as few as can be are of one
+                // table. Neighbours in an index would split each other's pages.
+                ranges.extend(rest);
                 let (chunk, rows) = read;
                 let (written, room) = (written.clone(), Some(permit));
                 chunks.push(Read { table: range.table, chunk, after: range.after, rows, repair: None, room, written });

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::apply::Shared;
-use crate::checkpoint;
+use crate::checkpoint::{self, Found};
 use crate::config::Config;
 use crate::copy::Repair;
 use crate::counters;
@@ -48,9 +48,12 @@ impl std::fmt::Debug for Mover {
     }
 }
 
-/// The feed of the other direction, ready to be armed: the same machine with source and target exchanged. Everything
-/// slow is done; [`Reverse::arm`] needs a few round trips.
-pub struct Reverse(Ready);
+/// The feed of the other direction: the same machine with source and target exchanged. Its record stands on its target
+/// before anybody waits, so that arming it inside a pause writes nothing.
+pub struct Reverse {
+    ready: Ready,
+    found: Found,
+}
 
 impl std::fmt::Debug for Reverse {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -59,13 +62,20 @@ impl std::fmt::Debug for Reverse {
 }
 
 impl Reverse {
-    /// Connects and looks at both sides. `config` names as its source the server that will be written to, as its target
-    /// the one that was, and the epoch of the new direction.
+    /// Connects, looks at both sides, and records the feed, durably, as one that follows everything from here on. `config`
+    /// names as its source the server that will be written to, as its target the one that was, and the epoch of the new
+    /// direction.
+    ///
+    /// What its source logs until the application writes there, movers have written, and it goes past that (I9).
     ///
     /// # Errors
     /// [`MoveError::Refused`] when the preflight finds something: that the new platform writes no log, for one.
+    /// [`MoveError::Retired`] when its target belongs to a later epoch.
     pub async fn prepare(config: Config) -> std::result::Result<Self, MoveError> {
-        Ok(Self(Ready::make(config, true).await?))
+        let mut ready = Ready::make(config, true).await?;
+        let here = session::position(&mut ready.source).await?;
+        let found = ready.record(&here, true).await?;
+        Ok(Self { ready, found })
     }
 
     /// Where the log of the new direction ends now: c6's position, before anybody writes there (I5).
@@ -73,16 +83,33 @@ impl Reverse {
     /// # Errors
     /// When the server cannot say.
     pub async fn position(&mut self) -> std::result::Result<Position, MoveError> {
-        session::position(&mut self.0.source).await
+        session::position(&mut self.ready.source).await
     }
 
-    /// Follows everything after `from`. Durable when this returns: a later [`Mover::start`] with the same configuration
-    /// goes on with it. Nothing is copied: both sides must be equal at `from`.
+    /// Whether a later [`Mover::start`] with the same configuration follows everything after `from`. Both sides must be
+    /// equal there: nothing is copied.
     ///
     /// # Errors
-    /// [`MoveError::Retired`] when its target belongs to a later epoch.
+    /// When the record does not reach as far back, as the log was begun anew since.
+    pub fn stands(&self, from: &Position) -> std::result::Result<(), MoveError> {
+        if self.found.positions.iter().all(|recorded| recorded <= from) {
+            return Ok(());
+        }
+        Err(MoveError::halt(
+            format!(
+                "the log of the new side ends at {from}, before the place from where the way back was to follow it"
+            ),
+            "somebody has reset that log; leave it alone, and cut over again",
+        ))
+    }
+
+    /// Starts to follow everything after `from`.
+    ///
+    /// # Errors
+    /// As [`Reverse::stands`], and when its source cannot give its log.
     pub async fn arm(self, from: &Position) -> std::result::Result<Mover, MoveError> {
-        self.0.begin(from, true).await
+        self.stands(from)?;
+        self.ready.launch(self.found).await
     }
 }
 
@@ -96,7 +123,8 @@ impl Mover {
         let mut ready = Ready::make(config, false).await?;
         // Before the first chunk is read: whatever changes from here on is in the log.
         let start = session::position(&mut ready.source).await?;
-        ready.begin(&start, false).await
+        let found = ready.record(&start, false).await?;
+        ready.launch(found).await
     }
 
     /// Gives the target of `config` to a later epoch: once this returns, no mover of an older one can commit there,
@@ -204,7 +232,8 @@ impl Mover {
             self.wait_copied().await?;
         }
         let (config, tables, applied) = (&self.config, Arc::clone(&self.tables), self.shared.frontier.applied());
-        let verifying = async { Verifier::open(config, tables, applied).await?.all().await };
+        let dirty = &self.shared.dirty;
+        let verifying = async { Verifier::open(config, tables, applied).await?.all(dirty).await };
         tokio::select! {
             verified = verifying => verified,
             error = ended(&mut self.tasks) => Err(error),

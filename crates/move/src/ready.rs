@@ -1,5 +1,4 @@
-//! Everything that a mover needs before its first statement, so that arming a feed inside a write pause costs a few
-//! round trips.
+//! Everything that a mover needs before its first statement, so that arming a feed inside a write pause costs nothing.
 //!
 //! Owns opening connections, the preflight, and starting a mover's tasks in the right order. Never decides when.
 
@@ -91,8 +90,8 @@ impl Ready {
         })
     }
 
-    /// Records the move, if it is new, as beginning at `start`; takes it over; and starts.
-    pub(crate) async fn begin(mut self, start: &Position, armed: bool) -> Result<Mover> {
+    /// Records the move, if it is new, as beginning at `start`, and takes it over: durable when this returns.
+    pub(crate) async fn record(&mut self, start: &Position, armed: bool) -> Result<Found> {
         checkpoint::record(&mut self.target, &self.config, &self.identity, start, armed).await?;
         let found = checkpoint::take_over(&mut self.target, &self.config).await?;
         if !session::is_same(&found.identity, &self.identity) {
@@ -101,10 +100,11 @@ impl Ready {
                 "a file and an offset mean nothing after a promotion or restart: begin the move anew",
             ));
         }
-        self.launch(found).await
+        Ok(found)
     }
 
-    async fn launch(self, found: Found) -> Result<Mover> {
+    /// Starts its tasks.
+    pub(crate) async fn launch(self, found: Found) -> Result<Mover> {
         let Self { config, looked, shape, source, mut lanes, log, copier, throttle, beat, verifiers, .. } = self;
         let tables = looked.tables;
         let targets: Vec<Table> = tables.iter().map(|table| table.on_target(looked.dialect)).collect();
@@ -170,7 +170,8 @@ impl Ready {
             applied: shared.frontier.applied(),
             found: verify::Verified::default(),
         });
-        tasks.spawn(verify::keep(kept, Arc::clone(&shared.dirty), is_copied.clone()));
+        let progress = shared.frontier.progress();
+        tasks.spawn(verify::keep(kept, Arc::clone(&shared.dirty), is_copied.clone(), progress));
         Ok(Mover { config, tables: pairs, shared, copied: is_copied, pace, tasks, source, verifier: asked, repair })
     }
 }

@@ -221,14 +221,18 @@ fn hex(into: &mut Vec<u8>, bytes: &[u8]) {
 /// The session's client character set is `binary`, so the server undoes this byte by byte, whatever the bytes mean.
 fn quote(into: &mut Vec<u8>, bytes: &[u8]) {
     into.push(b'\'');
-    for byte in bytes {
-        match byte {
-            0 => into.extend_from_slice(b"\\0"),
-            b'\'' => into.extend_from_slice(b"\\'"),
-            b'\\' => into.extend_from_slice(b"\\\\"),
-            byte => into.push(*byte),
-        }
+    let mut rest = bytes;
+    // Most values have none of these: they are taken over whole.
+    while let Some(place) = rest.iter().position(|byte| matches!(byte, 0 | b'\'' | b'\\')) {
+        into.extend_from_slice(&rest[..place]);
+        into.extend_from_slice(match rest[place] {
+            0 => b"\\0",
+            b'\'' => b"\\'",
+            _ => b"\\\\",
+        });
+        rest = &rest[place + 1..];
     }
+    into.extend_from_slice(rest);
     into.push(b'\'');
 }
 
@@ -259,6 +263,18 @@ mod tests {
         // No latin1 text: not taken for one.
         assert_eq!(latin1_of_utf8(&[0xe9]), [0xe9]);
         assert_ne!(latin1_of_utf8("\u{80}".as_bytes()), [0x80]);
+    }
+
+    #[test]
+    fn what_would_end_a_literal_is_escaped_wherever_it_stands() {
+        let quoted = |bytes: &[u8]| {
+            let mut into = Vec::new();
+            quote(&mut into, bytes);
+            into
+        };
+        assert_eq!(quoted(b""), b"''");
+        assert_eq!(quoted(b"plain"), b"'plain'");
+        assert_eq!(quoted(b"'a\\'\0\xff"), b"'\\'a\\\\\\'\\0\xff'");
     }
 
     #[test]

@@ -29,6 +29,10 @@ const TARGET_SETUP: [&str; 2] = [
     "SET SESSION foreign_key_checks = 0, unique_checks = 1, innodb_lock_wait_timeout = 20, max_error_count = 65535",
 ];
 
+/// The statements themselves, each a comment in the target's log beside the rows that it wrote, would double that log.
+/// Who may not set this, or has no such setting, writes them.
+const TARGET_THRIFT: &str = "SET SESSION binlog_annotate_row_events = 0";
+
 /// What else a session on TiDB is set to: optimistic transactions would fail at their COMMIT.
 const TIDB_SETUP: &str = "SET SESSION tidb_txn_mode = 'pessimistic'";
 
@@ -116,6 +120,10 @@ pub(crate) async fn open(side: Side, url: &str) -> Result<Conn> {
         let tidb = dialect(&mut conn, side).await? == Dialect::TiDb;
         for setup in TARGET_SETUP.into_iter().chain(tidb.then_some(TIDB_SETUP)) {
             conn.query_drop(setup).await.map_err(MoveError::server(side, "set up a session"))?;
+        }
+        match conn.query_drop(TARGET_THRIFT).await {
+            Ok(()) | Err(mysql_async::Error::Server(_)) => {}
+            Err(lost) => return Err(MoveError::server(side, "set up a session")(lost)),
         }
     }
     Ok(conn)

@@ -149,8 +149,8 @@ fn a_cutover_under_writers_loses_no_write_and_fails_none() {
     let from = world.runtime.block_on(registers.reverse(1)).unwrap().unwrap();
     let events = world.servers.target.sql(&format!("show binlog events in '{}' from {}", from.file, from.offset));
     assert!(events.unwrap().contains("(shop.w)"));
-    let mut back = feed.armed().unwrap();
     world.runtime.block_on(async {
+        let mut back = feed.armed().await.unwrap().unwrap();
         let end = back.source_position().await.unwrap();
         back.wait_applied(&end).await.unwrap();
         back.stop().await;

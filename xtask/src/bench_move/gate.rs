@@ -162,7 +162,7 @@ fn beyond_the_drain(socket: &Path) -> io::Result<f64> {
 }
 
 /// Asks a gate one thing after another over one connection.
-fn ask(socket: &Path, requests: &[Value]) -> io::Result<Vec<Value>> {
+pub(super) fn ask(socket: &Path, requests: &[Value]) -> io::Result<Vec<Value>> {
     let mut stream = UnixStream::connect(socket)?;
     let mut answers = BufReader::new(stream.try_clone()?);
     let one = |request: &Value| -> io::Result<Value> {

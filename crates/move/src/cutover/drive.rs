@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::fence::{Account, Fence, Probes};
 use super::link::{Fault, Link, Reply};
@@ -91,6 +91,8 @@ impl Plan {
 pub struct Report {
     pub outcome: Outcome,
     pub attempt: Attempt,
+    /// When the hold began, by this machine's clock: to find the pause in what others measure.
+    pub held_at: Option<SystemTime>,
     /// From the hold until the gates were told, committed or not.
     pub pause: Option<Duration>,
     /// Each step, how long it took, and what it saw.
@@ -113,6 +115,7 @@ pub struct Driver<'a> {
     target_probes: Option<Probes>,
     end: Option<Position>,
     began: Option<Instant>,
+    held_at: Option<SystemTime>,
     pause: Option<Duration>,
     reasons: Vec<String>,
     /// Set by whoever wants it to end: taken for a deadline that has passed.
@@ -136,6 +139,7 @@ impl<'a> Driver<'a> {
             target_probes: None,
             end: None,
             began: None,
+            held_at: None,
             pause: None,
             reasons: Vec::new(),
             stop: Arc::default(),
@@ -200,7 +204,7 @@ impl<'a> Driver<'a> {
         };
         self.remove_probes().await;
         let reasons = std::mem::take(&mut self.reasons);
-        Report { outcome, attempt: cut.attempt, pause: self.pause, steps, reasons }
+        Report { outcome, attempt: cut.attempt, held_at: self.held_at, pause: self.pause, steps, reasons }
     }
 
     fn late(&self) -> Option<&'static str> {
@@ -322,7 +326,7 @@ impl<'a> Driver<'a> {
     }
 
     async fn hold(&mut self, attempt: Attempt) -> Seen {
-        self.began = Some(Instant::now());
+        (self.began, self.held_at) = (Some(Instant::now()), Some(SystemTime::now()));
         let holds = self.gates.iter().map(|gate| gate.hold(attempt, self.plan.drain, self.plan.deadline));
         let held = tokio::time::timeout(self.plan.deadline, futures_util::future::join_all(holds)).await;
         let failed: Vec<String> = match held {

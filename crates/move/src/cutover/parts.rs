@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use super::register::{Attempt, Server};
+use crate::error::MoveError;
 use crate::mover::{Mover, Reverse as Feeding};
 use crate::position::Position;
 use crate::progress::Phase;
@@ -46,7 +47,7 @@ pub trait Stream: Send {
 
 /// The stream back, from the target to the source.
 pub trait Reverse: Send {
-    /// Arms it, durably: everything that the target logs after this position will be followed.
+    /// Arms it: once this returns, everything that the target logs after this position will be followed, whoever dies.
     fn arm<'a>(&'a mut self, from: &'a Position) -> Answer<'a, ()>;
 }
 
@@ -120,29 +121,27 @@ fn told(differences: &[Difference]) -> Option<String> {
     Some(format!("{} rows differ, as {} of {}", differences.len(), first.key, first.table))
 }
 
-/// The way back of a cutover: a feed that is ready before anybody waits, and armed at c6.
+/// The way back of a cutover: recorded before anybody waits, looked at in c6, and started when nobody waits any more.
 #[derive(Debug)]
-pub struct Feed(State);
-
-#[derive(Debug)]
-enum State {
-    Ready(Box<Feeding>),
-    Armed(Box<Mover>),
-    Spent,
+pub struct Feed {
+    feed: Feeding,
+    armed: Option<Position>,
 }
 
 impl Feed {
     #[must_use]
     pub fn ready(feed: Feeding) -> Self {
-        Self(State::Ready(Box::new(feed)))
+        Self { feed, armed: None }
     }
 
-    /// The mover that follows the new platform, once it is armed.
-    #[must_use]
-    pub fn armed(self) -> Option<Mover> {
-        match self.0 {
-            State::Armed(mover) => Some(*mover),
-            State::Ready(_) | State::Spent => None,
+    /// Starts the mover that follows the new platform, if the cutover has armed it.
+    ///
+    /// # Errors
+    /// When the new platform cannot give its log.
+    pub async fn armed(self) -> Result<Option<Mover>, MoveError> {
+        match self.armed {
+            Some(from) => self.feed.arm(&from).await.map(Some),
+            None => Ok(None),
         }
     }
 }
@@ -150,10 +149,8 @@ impl Feed {
 impl Reverse for Feed {
     fn arm<'a>(&'a mut self, from: &'a Position) -> Answer<'a, ()> {
         Box::pin(async move {
-            let State::Ready(feed) = std::mem::replace(&mut self.0, State::Spent) else {
-                return Err("the way back is armed once".to_owned());
-            };
-            self.0 = State::Armed(Box::new(feed.arm(from).await.map_err(|error| error.to_string())?));
+            self.feed.stands(from).map_err(|error| error.to_string())?;
+            self.armed = Some(from.clone());
             Ok(())
         })
     }

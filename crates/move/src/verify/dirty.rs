@@ -52,6 +52,8 @@ struct Inner {
 pub(crate) struct DirtyKeys {
     inner: Mutex<Inner>,
     more: Notify,
+    /// Whoever passes over tables: two at once would do the same work.
+    passing: tokio::sync::Mutex<()>,
 }
 
 /// A dirty key, with the change after which it was taken to be looked at.
@@ -66,7 +68,7 @@ impl DirtyKeys {
             count: 0,
             differences: BTreeMap::new(),
         };
-        Self { inner: Mutex::new(inner), more: Notify::new() }
+        Self { inner: Mutex::new(inner), more: Notify::new(), passing: tokio::sync::Mutex::new(()) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -99,12 +101,20 @@ impl DirtyKeys {
         self.more.notify_one();
     }
 
-    /// A table that is to be passed over; its keys are remembered from now on.
-    pub(crate) fn begin_pass(&self) -> Option<u32> {
-        let mut inner = self.lock();
-        let table = inner.states.iter().position(|state| *state != State::Passed)?;
-        inner.states[table] = State::Passing;
+    /// Returns when nobody else passes over tables, until what it gives is dropped.
+    pub(crate) async fn alone(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.passing.lock().await
+    }
+
+    /// A table that is to be passed over.
+    pub(crate) fn unpassed(&self) -> Option<u32> {
+        let table = self.lock().states.iter().position(|state| *state != State::Passed)?;
         u32::try_from(table).ok()
+    }
+
+    /// A table is being passed over; its keys are remembered from now on.
+    pub(crate) fn begin_pass(&self, table: u32) {
+        self.lock().states[table as usize] = State::Passing;
     }
 
     /// The table was passed over: what is not remembered of it is equal. Unless too much changed meanwhile.
@@ -177,7 +187,8 @@ mod tests {
         let dirty = DirtyKeys::new(1);
         dirty.touch(0, [key(1)].into_iter());
         assert_eq!(dirty.count(), Dirty { keys: 0, tables: 1 }, "nothing is known of the table");
-        assert_eq!(dirty.begin_pass(), Some(0));
+        assert_eq!(dirty.unpassed(), Some(0));
+        dirty.begin_pass(0);
         dirty.touch(0, [key(1), key(2)].into_iter());
         dirty.end_pass(0);
         assert_eq!(dirty.count(), Dirty { keys: 2, tables: 0 });
@@ -191,14 +202,16 @@ mod tests {
     fn with_too_many_keys_a_table_is_wholly_dirty_again() {
         let dirty = DirtyKeys::new(2);
         for _ in 0..2 {
-            let table = dirty.begin_pass().unwrap();
+            let table = dirty.unpassed().unwrap();
+            dirty.begin_pass(table);
             dirty.end_pass(table);
         }
         dirty.touch(1, [key(1)].into_iter());
-        assert_eq!(dirty.begin_pass(), None);
+        assert_eq!(dirty.unpassed(), None);
         dirty.touch(0, (0..=MOST_KEYS).map(key));
         assert_eq!(dirty.count(), Dirty { keys: 1, tables: 1 });
-        assert_eq!(dirty.begin_pass(), Some(0));
+        assert_eq!(dirty.unpassed(), Some(0));
+        dirty.begin_pass(0);
         dirty.touch(0, (0..=MOST_KEYS).map(key));
         dirty.end_pass(0);
         assert_eq!(dirty.count().tables, 1, "a pass during which too much changed does not count");

@@ -22,6 +22,7 @@ use crate::config::{Config, TableName};
 use crate::error::{MoveError, Result, Side};
 use crate::keys;
 use crate::position::Position;
+use crate::progress::Progress;
 use crate::row::{self, Row, taken};
 use crate::schema::{Dialect, Kind, Table};
 
@@ -31,6 +32,8 @@ const MOST_LOOKS: usize = 50;
 const MOST_DIFFERENCES: usize = 1000;
 /// Dirty keys looked at together.
 const BATCH: usize = 500;
+/// How far the target may be behind while it is compared unasked.
+const NEAR: Duration = Duration::from_secs(1);
 /// Between two looks at dirty keys: bounds what a few rows that change all the time cost the source.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -72,20 +75,28 @@ pub(crate) struct Verifier {
 }
 
 /// Keeps what is dirty small: passes over each table once, then looks at what has changed since, until the move ends.
+///
+/// Not while the target is far behind: every chunk would differ and wait for the stream, which needs the servers more.
 pub(crate) async fn keep(
     mut verifier: Verifier,
     dirty: Arc<DirtyKeys>,
     mut copied: watch::Receiver<bool>,
+    mut progress: watch::Receiver<Progress>,
 ) -> Result<()> {
     copied.wait_for(|copied| *copied).await.map_err(|_| MoveError::Ended)?;
     loop {
-        while let Some(table) = dirty.begin_pass() {
+        progress.wait_for(is_near).await.map_err(|_| MoveError::Ended)?;
+        let alone = dirty.alone().await;
+        if let Some(table) = dirty.unpassed() {
             verifier.found = Verified::default();
+            dirty.begin_pass(table);
             let busy = verifier.table(table).await?;
             dirty.touch(table, busy.into_iter());
             std::mem::take(&mut verifier.found.differences).into_iter().for_each(|found| dirty.differs(found));
             dirty.end_pass(table);
+            continue;
         }
+        drop(alone);
         let batch = dirty.oldest(BATCH);
         if batch.is_empty() {
             dirty.changed().await;
@@ -97,6 +108,10 @@ pub(crate) async fn keep(
             tokio::time::sleep(PAUSE).await;
         }
     }
+}
+
+fn is_near(progress: &Progress) -> bool {
+    progress.lag.is_some_and(|lag| lag <= NEAR)
 }
 
 type Rows = BTreeMap<Row, Row>;
@@ -117,10 +132,13 @@ impl Verifier {
         })
     }
 
-    /// All tables, whole.
-    pub(crate) async fn all(mut self) -> Result<Verified> {
+    /// All tables, whole. What is found counts for what is dirty, too: nobody has to pass over them again.
+    pub(crate) async fn all(mut self, dirty: &DirtyKeys) -> Result<Verified> {
+        let _alone = dirty.alone().await;
         for table in 0..self.tables.len() {
             let table = u32::try_from(table).unwrap_or(u32::MAX);
+            let before = self.found.differences.len();
+            dirty.begin_pass(table);
             let busy = self.table(table).await?;
             if !busy.is_empty() {
                 let name = &self.tables[table as usize].0.name;
@@ -129,6 +147,8 @@ impl Verifier {
                     "verify again when fewer of them change",
                 ));
             }
+            self.found.differences[before..].iter().cloned().for_each(|found| dirty.differs(found));
+            dirty.end_pass(table);
             self.found.tables += 1;
         }
         Ok(self.found)
@@ -328,9 +348,12 @@ fn differs_in_sum(target: &Table) -> bool {
     target.dialect == Dialect::TiDb && target.columns().any(float)
 }
 
-/// 64 bits for the rows of a chunk, whatever their order. Values stand with their lengths, so that no two rows read
-/// alike; long ones by their digests, as a server cuts what grows beyond a packet to NULL. `None` where servers do not
-/// print alike.
+/// 64 bits for the rows of a chunk, whatever their order. Each value stands so that where it ends can be told, and no two
+/// rows read alike; long ones by their digests, as a server cuts what grows beyond a packet to NULL. `None` where servers
+/// do not print alike.
+///
+/// MD5, although it is the dearest part: the bits of a CRC are sums of the row's bits, and two rows that have exchanged a
+/// value would sum up to the same.
 fn sum(table: &Table, target: &Table) -> Option<String> {
     if differs_in_sum(target) {
         return None;
@@ -342,12 +365,16 @@ fn sum(table: &Table, target: &Table) -> Option<String> {
             name = format!("CONVERT({name} USING utf8mb4)");
         }
         let text = match column.kind {
+            Kind::Int { .. } | Kind::Decimal { .. } | Kind::Float | Kind::Double | Kind::Year => name,
+            Kind::Date | Kind::Time | Kind::DateTime | Kind::Timestamp | Kind::Enum | Kind::Set => name,
             Kind::Text | Kind::Blob | Kind::Json | Kind::Geometry => format!("MD5({name})"),
-            _ => name,
+            // Without the cast a column's character set would win over that of the literals, and texts of two character sets
+            // be converted, or not stand beside each other at all.
+            _ => format!("CONCAT(LENGTH({name}), ',', CAST({name} AS CHAR CHARACTER SET binary))"),
         };
-        format!("IFNULL(LENGTH({text}), 'N'), ':', IFNULL(CAST({text} AS CHAR CHARACTER SET binary), '')")
+        format!("IFNULL({text}, 'N')")
     };
-    let values = table.columns().map(value).collect::<Vec<_>>().join(", ");
+    let values = table.columns().map(value).collect::<Vec<_>>().join(", ',', ");
     Some(format!(
         "CAST(IFNULL(BIT_XOR(CAST(CONV(LEFT(MD5(CONCAT({values})), 16), 16, 10) AS UNSIGNED)), 0) AS UNSIGNED)"
     ))

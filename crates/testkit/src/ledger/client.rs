@@ -10,7 +10,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, Transaction, TxOpts};
 
 use super::LedgerError;
-use super::records::Kind;
+use super::records::{Kind, Records};
 use super::service::Shared;
 use super::tables::ACCOUNTS;
 use crate::endpoint::CONNECT_LIMIT;
@@ -117,7 +117,7 @@ impl<'a> Client<'a> {
         let Some((_, address, conn)) = self.connection.as_mut() else {
             return Err(Setback { kind: Kind::Connect, code: 0, message: "no connection".to_owned() });
         };
-        let written = transact(conn, transfer, maybe_there).await?;
+        let written = transact(&self.shared.records, conn, transfer, maybe_there).await?;
         Ok((written, address.clone()))
     }
 
@@ -141,15 +141,20 @@ impl<'a> Client<'a> {
 }
 
 /// One transaction: look if it may be there already, insert the entry, move the balances, commit.
-async fn transact(conn: &mut Conn, transfer: &Transfer, maybe_there: bool) -> Result<Written, Setback> {
+async fn transact(
+    records: &Records,
+    conn: &mut Conn,
+    transfer: &Transfer,
+    maybe_there: bool,
+) -> Result<Written, Setback> {
     let work = async {
-        let mut transaction = conn.start_transaction(TxOpts::default()).await?;
+        let mut transaction = records.timed(conn.start_transaction(TxOpts::default())).await?;
         // The locking read waits for a dead connection's transaction that still holds this id: its answer is final.
         if maybe_there && is_there(&mut transaction, &transfer.id).await? {
             transaction.rollback().await?;
             return Ok(None);
         }
-        insert(&mut transaction, transfer).await?;
+        insert(records, &mut transaction, transfer).await?;
         Ok::<_, Error>(Some(transaction))
     };
     let transaction = match tokio::time::timeout(ANSWER_LIMIT, work).await {
@@ -158,7 +163,7 @@ async fn transact(conn: &mut Conn, transfer: &Transfer, maybe_there: bool) -> Re
         Ok(Err(error)) => return Err(Setback::before_commit(&error)),
         Err(late) => return Err(Setback::plain(Kind::Lost, &late)),
     };
-    match tokio::time::timeout(ANSWER_LIMIT, transaction.commit()).await {
+    match records.timed(tokio::time::timeout(ANSWER_LIMIT, transaction.commit())).await {
         Ok(Ok(())) => Ok(Written::Now),
         Ok(Err(error)) => Err(Setback::at_commit(&error)),
         Err(late) => Err(Setback::plain(Kind::Indeterminate, &late)),
@@ -171,16 +176,17 @@ async fn is_there(transaction: &mut Transaction<'_>, id: &str) -> Result<bool, E
     Ok(found.is_some())
 }
 
-async fn insert(transaction: &mut Transaction<'_>, transfer: &Transfer) -> Result<(), Error> {
+async fn insert(records: &Records, transaction: &mut Transaction<'_>, transfer: &Transfer) -> Result<(), Error> {
     // Balances first, in the order of their ids: no two transfers wait for each other in a circle.
     let change = "update ledger_accounts set balance = balance + ? where id = ?";
     let mut changes = [(-transfer.amount, transfer.debit), (transfer.amount, transfer.credit)];
     changes.sort_by_key(|(_, id)| *id);
     for (amount, id) in changes {
-        transaction.exec_drop(change, (amount, id)).await?;
+        records.timed(transaction.exec_drop(change, (amount, id))).await?;
     }
     let entry = "insert into ledger_entries (id, debit, credit, amount) values (?, ?, ?, ?)";
-    transaction.exec_drop(entry, (&transfer.id, transfer.debit, transfer.credit, transfer.amount)).await
+    let values = (&transfer.id, transfer.debit, transfer.credit, transfer.amount);
+    records.timed(transaction.exec_drop(entry, values)).await
 }
 
 impl Setback {

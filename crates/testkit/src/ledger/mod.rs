@@ -12,7 +12,7 @@ mod tables;
 
 pub use crate::endpoint::Account;
 pub use reconcile::{Reconciliation, reconcile};
-pub use records::{Stats, read_stats};
+pub use records::{SLOW_STATEMENT, Slow, Stats, read_slow, read_stats};
 pub use service::{Settings, serve};
 pub(crate) use tables::runtime;
 pub use tables::{ACCOUNTS, prepare};

@@ -1,7 +1,8 @@
 //! What the service keeps outside every database.
 //!
-//! Owns three files: `acknowledged` (one id per line, appended the moment a commit was confirmed), `errors.jsonl` (each
-//! failed attempt with its time, id, code and kind) and `stats.json` (written at the end). Never holds a write back in
+//! Owns four files: `acknowledged` (one id per line, appended the moment a commit was confirmed), `errors.jsonl` (each
+//! failed attempt with its time, id, code and kind), `slow` (statements that took long: when they began, and how long, in
+//! microseconds) and `stats.json` (written at the end). Never holds a write back in
 //! memory: a line is with the operating system before the write counts as acknowledged, and on disk soon after.
 
 use std::fs::{File, OpenOptions};
@@ -16,7 +17,11 @@ use super::LedgerError;
 
 pub(super) const ACKNOWLEDGED: &str = "acknowledged";
 pub(super) const ERRORS: &str = "errors.jsonl";
+const SLOW: &str = "slow";
 const STATS: &str = "stats.json";
+
+/// Statements that take less are not recorded: no pause is as short.
+pub const SLOW_STATEMENT: Duration = Duration::from_millis(5);
 
 /// Gaps shorter than this are the ordinary time between two acknowledgements.
 const GAP_WORTH_KEEPING: Duration = Duration::from_millis(250);
@@ -49,6 +54,13 @@ pub(super) struct Failure {
     pub(super) kind: Kind,
     pub(super) code: u16,
     pub(super) message: String,
+}
+
+/// A statement that took at least [`SLOW_STATEMENT`], whatever came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slow {
+    pub began_unix_us: u64,
+    pub took_us: u64,
 }
 
 /// A stretch in which no write was acknowledged.
@@ -93,7 +105,10 @@ pub(super) struct Records {
 struct Inner {
     acknowledged: File,
     errors: File,
+    slow: File,
     stats: Stats,
+    /// Why a slow statement could not be recorded.
+    broken: Option<std::io::Error>,
     last: Instant,
     last_unix_ms: u64,
 }
@@ -105,7 +120,9 @@ impl Records {
         let inner = Inner {
             acknowledged: append(&folder.join(ACKNOWLEDGED))?,
             errors: append(&folder.join(ERRORS))?,
+            slow: append(&folder.join(SLOW))?,
             stats: Stats { clients, started_unix_ms: now, ..Stats::default() },
+            broken: None,
             last: Instant::now(),
             last_unix_ms: now,
         };
@@ -115,6 +132,9 @@ impl Records {
     /// Records a confirmed commit; only when this returns is the write acknowledged.
     pub(super) fn acknowledge(&self, id: &str, found: bool, address: &str) -> Result<(), LedgerError> {
         let mut inner = self.lock();
+        if let Some(broken) = inner.broken.take() {
+            return Err(LedgerError::io("record a slow statement")(broken));
+        }
         let line = format!("{id}\n");
         inner.acknowledged.write_all(line.as_bytes()).map_err(LedgerError::io("record an acknowledged write"))?;
         inner.close_gap();
@@ -145,6 +165,21 @@ impl Records {
         }
         stats.service_errors += u64::from(!matches!(kind, Kind::Conflict | Kind::Unresolved));
         Ok(())
+    }
+
+    /// Awaits the answer to a statement, and records it if that takes long. A record that cannot be written fails the
+    /// next acknowledgement, not the statement.
+    pub(super) async fn timed<T>(&self, statement: impl Future<Output = T>) -> T {
+        let (began_unix_us, began) = (unix_us(), Instant::now());
+        let answer = statement.await;
+        let took = began.elapsed();
+        if took >= SLOW_STATEMENT {
+            let line = format!("{began_unix_us} {}\n", took.as_micros());
+            let mut inner = self.lock();
+            let written = inner.slow.write_all(line.as_bytes());
+            inner.broken = inner.broken.take().or(written.err());
+        }
+        answer
     }
 
     /// Puts what was recorded on disk. The lock is not held meanwhile: writers go on.
@@ -197,9 +232,28 @@ pub fn read_stats(folder: &Path) -> Result<Stats, LedgerError> {
     serde_json::from_slice(&text).map_err(|source| LedgerError::Record { file: file.display().to_string(), source })
 }
 
+/// Reads the slow statements that a service has recorded so far, in the order of their ends.
+///
+/// # Errors
+/// When the file is missing or not the ledger's.
+pub fn read_slow(folder: &Path) -> Result<Vec<Slow>, LedgerError> {
+    let file = folder.join(SLOW);
+    let text = std::fs::read_to_string(&file).map_err(LedgerError::io(format!("read {}", file.display())))?;
+    let slow = |line: &str| {
+        let (began, took) = line.split_once(' ')?;
+        Some(Slow { began_unix_us: began.parse().ok()?, took_us: took.parse().ok()? })
+    };
+    let wrong = || LedgerError::io(format!("read {}", file.display()))(std::io::ErrorKind::InvalidData.into());
+    text.lines().map(|line| slow(line).ok_or_else(wrong)).collect()
+}
+
 pub(super) fn unix_ms() -> u64 {
+    unix_us() / 1000
+}
+
+fn unix_us() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn append(file: &Path) -> Result<File, LedgerError> {

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 /// How often it is looked whether a cutover can begin.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -120,7 +120,7 @@ pub(super) async fn cutover(args: &CutoverArgs) -> Result<Exit, CliError> {
         args.gates.iter().map(|path| Arc::new(ControlSocket::new(path)) as Arc<dyn Gate>).collect();
     let mut mover = Mover::start(feed.clone()).await.map_err(ended)?;
     let mut tries = 0;
-    let (report, armed) = loop {
+    let report = loop {
         tries += 1;
         begin_when_close(&mut mover, args.patience.to_std(), &stop).await?;
         let mut way_back = match plan.way_back {
@@ -132,7 +132,7 @@ pub(super) async fn cutover(args: &CutoverArgs) -> Result<Exit, CliError> {
         let report = driver.with(&mut mover, way).run(Goal::Move).await;
         let stopped = stop.load(Ordering::SeqCst);
         if report.outcome == Outcome::Moved || stopped || tries >= args.attempts {
-            break (report, way_back.and_then(Feed::armed));
+            break report;
         }
         print::note(&format!("try {tries}: {}", reasons(&report)));
         tokio::time::sleep(args.pause.to_std()).await;
@@ -140,9 +140,6 @@ pub(super) async fn cutover(args: &CutoverArgs) -> Result<Exit, CliError> {
     // First of all: what comes after it changes nothing of who is true.
     tell(&args.mover.sides, &report);
     mover.stop().await;
-    if let Some(armed) = armed {
-        armed.stop().await;
-    }
     if report.outcome == Outcome::Moved {
         // From here on no mover of the old direction commits, whatever became of it.
         Mover::retire(&feed, args.mover.epoch + 1).await.map_err(ended)?;
@@ -205,8 +202,11 @@ fn tell(args: &SidesArgs, report: &Report) {
             let ms = took.as_micros() as f64 / 1000.0;
             json!({"step": format!("{step:?}"), "ms": ms, "seen": format!("{seen:?}")})
         };
+        let since = report.held_at.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let held_at = since.map(|since| since.as_micros() as u64);
         let answer = json!({
             "outcome": outcome, "epoch": report.attempt.epoch, "attempt": report.attempt.number, "pause_ms": pause,
+            "held_at_unix_us": held_at,
             "steps": report.steps.iter().map(step).collect::<Vec<Value>>(), "reasons": report.reasons,
         });
         print::out(&format!("{answer:#}\n"));
