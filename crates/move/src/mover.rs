@@ -99,14 +99,14 @@ impl Mover {
         ready.begin(&start, false).await
     }
 
-    /// Gives the target of `config` to a later epoch: once this returns, no mover of an older one can commit there,
-    /// whether it still runs or not.
+    /// Gives the target of the move `name`, at the URL `target`, to a later epoch: once this returns, no mover of an
+    /// older one can commit there, whether it still runs or not.
     ///
     /// # Errors
     /// When the target cannot be written to.
-    pub async fn retire(config: &Config, epoch: u64) -> std::result::Result<(), MoveError> {
-        let mut target = session::open(Side::Target, &config.target).await?;
-        checkpoint::retire(&mut target, &config.name, epoch).await
+    pub async fn retire(target: &str, name: &str, epoch: u64) -> std::result::Result<(), MoveError> {
+        let mut target = session::open(Side::Target, target).await?;
+        checkpoint::retire(&mut target, name, epoch).await
     }
 
     /// How far the move is, now and whenever it changes.

@@ -35,7 +35,7 @@ async fn an_armed_feed_brings_back_what_is_written_after_its_position_and_nothin
     let from = reverse.position().await.unwrap();
     let mut back = reverse.arm(&from).await.unwrap();
     assert!(forward.look().foreign <= end, "nothing but heartbeats came after the end");
-    Mover::retire(&config, 2).await.unwrap();
+    Mover::retire(&config.target, &config.name, 2).await.unwrap();
     // The old direction cannot commit any more: not the mover that runs, nor a new one.
     servers.on_source("turned", "insert into t values (7777, 0)");
     assert!(matches!(forward.ended().await, MoveError::Fenced { .. }));

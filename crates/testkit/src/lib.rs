@@ -15,6 +15,7 @@ pub mod haproxy;
 pub mod ledger;
 pub mod mariadb;
 pub mod postgres;
+pub mod probe;
 pub mod tidb;
 
 pub use endpoint::Account;

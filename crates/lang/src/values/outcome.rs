@@ -1,6 +1,6 @@
 //! An outcome as a Starlark value: one handle, whose attributes are decoded when someone looks.
 //!
-//! Owns `.ok .code .out .err .json .rows .row .value .affected .status .headers .took` and the error for those that
+//! Owns `.ok .code .signal .out .err .json .rows .row .value .affected .status .headers .took` and the error for those that
 //! this action does not give. An evaluation holds every outcome until it ends, and a run may have a hundred thousand:
 //! what is kept is the journal's own bytes.
 
@@ -13,6 +13,7 @@ use starlark::coerce::Coerce;
 use starlark::environment::{Methods, MethodsBuilder};
 use starlark::values::dict::AllocDict;
 use starlark::values::list::AllocList;
+use starlark::values::none::NoneOr;
 use starlark::values::{
     Freeze, FreezeResult, Freezer, Heap, NoSerialize, ProvidesStaticType, StarlarkValue, Trace, Value,
     ValueLifetimeless, ValueLike, starlark_value,
@@ -99,6 +100,7 @@ fn missing(outcome: &Outcome, attribute: &str) -> AuthorError {
     let mut has = vec![".ok", ".took"];
     let mut give = |there: bool, names: &[&'static str]| has.extend(if there { names } else { &[] });
     give(outcome.code.is_some(), &[".code"]);
+    give(outcome.code.is_some() || outcome.signal.is_some(), &[".signal"]);
     give(outcome.out.is_some(), &[".out", ".json"]);
     give(outcome.err.is_some(), &[".err"]);
     give(outcome.rows.is_some(), &[".rows", ".row"]);
@@ -137,6 +139,17 @@ fn outcome_methods(builder: &mut MethodsBuilder) {
             Some(signal) => author(format!("this outcome has no .code: signal {signal} ended the program")).raise(),
             None => missing(&outcome, "code").raise(),
         })
+    }
+
+    /// The number of the signal that ended a program; None where it ended by itself.
+    #[starlark(attribute)]
+    fn signal<'v>(this: &OutcomeValue<'v>) -> starlark::Result<NoneOr<i32>> {
+        let outcome = this.outcome.open()?;
+        match (outcome.signal, outcome.code) {
+            (Some(signal), _) => Ok(NoneOr::Other(signal)),
+            (None, Some(_)) => Ok(NoneOr::None),
+            (None, None) => Err(missing(&outcome, "signal").raise()),
+        }
     }
 
     /// What the program wrote to standard output; a file's text; a response's body.
