@@ -162,10 +162,16 @@ async fn retire(plan: &Plan, report: &Report) -> Result<(), CliError> {
     Mover::retire(target, &plan.name, plan.epoch + 1).await.map_err(ended)
 }
 
-/// Waits until a pause would be short; says what it waits for when that takes too long.
+/// Waits until a pause would be short; says what it waits for when that takes too long. A mover that has ended never is:
+/// what it said last counts no more.
 async fn begin_when_close(mover: &mut Mover, patience: Duration, stop: &AtomicBool) -> Result<(), CliError> {
     let began = Instant::now();
     loop {
+        tokio::select! {
+            biased;
+            error = mover.ended() => return Err(ended(error)),
+            () = std::future::ready(()) => {}
+        }
         let refusals = Stream::refusals(&*mover);
         if refusals.is_empty() {
             return Ok(());
@@ -177,10 +183,7 @@ async fn begin_when_close(mover: &mut Mover, patience: Duration, stop: &AtomicBo
             return Err(CliError::new(Kind::CutoverBack, "the cutover has not begun: the move is not close enough")
                 .detail(refusals.iter().map(|one| format!("  {one}")).collect::<Vec<_>>().join("\n")));
         }
-        tokio::select! {
-            error = mover.ended() => return Err(ended(error)),
-            () = tokio::time::sleep(LOOK_EVERY) => {}
-        }
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
