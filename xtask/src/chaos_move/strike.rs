@@ -4,9 +4,10 @@
 //! started again on its port and its files, a dead gate as well, and a dead engine's run is resumed.
 
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use piton_testkit::ledger::{Stats, reconcile};
+use piton_testkit::ledger::reconcile;
 use piton_testkit::{Guarded, probe};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -15,7 +16,7 @@ use super::Result;
 use super::judge::Seen;
 use super::kills::{Kill, Victim, When};
 use super::piton::{End, Piton, signal, standing, until};
-use super::world::World;
+use super::world::{Service, World};
 
 /// A run comes to its point, and later to its end, within this.
 const RUN_LIMIT: Duration = Duration::from_secs(150);
@@ -44,15 +45,22 @@ pub(super) struct Struck {
     pub(super) took: Duration,
 }
 
-/// A death: when it came, and how many clients lost their connection by it.
-struct Death {
-    unix_ms: u64,
-    cut_off: u64,
+/// The run ended before its mover stood where it was to be killed.
+#[derive(Debug)]
+pub(super) struct NeverCame(&'static str);
+
+impl std::fmt::Display for NeverCame {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "the run ended before it came to {}", self.0)
+    }
 }
 
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+impl std::error::Error for NeverCame {}
+
+/// A death: when the service wrote again after it, and how many of its connections ended by it.
+struct Death {
+    next_write: JoinHandle<Duration>,
+    cut_off: u64,
 }
 
 impl Field<'_> {
@@ -86,14 +94,14 @@ impl Field<'_> {
         let stands = match kill.when {
             When::At { point, .. } => {
                 let stands = until(&mut engine, RUN_LIMIT, || standing(&marker))?;
-                Some(stands.ok_or_else(|| format!("the run ended before it came to {point}"))?)
+                Some(stands.ok_or(NeverCame(point))?)
             }
             When::Instant(part) => {
                 std::thread::sleep(length.mul_f64(part));
                 None
             }
         };
-        let death = self.kill(kill, epoch, stands, &mut engine);
+        let death = self.kill(kill, epoch, stands, (&mut engine, &service));
         if let Some(stands) = stands {
             signal(stands, Signal::CONT);
         }
@@ -102,6 +110,8 @@ impl Field<'_> {
         until(&mut engine, RUN_LIMIT, || None::<()>)?;
         let end = self.piton.end(self.world)?.ok_or("the engine has ended, and its run has not")?;
         service.writes_again(LAST_WRITES)?;
+        let released = death.next_write.join().map_err(|_| "the thread that waits for a write panicked")?;
+        let released_ms = u64::try_from(released.as_millis())?;
         let taken = prober.stop();
         let left = self.piton.sweep();
         let gate = self.settled_gate()?;
@@ -129,7 +139,7 @@ impl Field<'_> {
             taken,
             places: (world.place(epoch + 1), world.place(epoch)),
             way_back,
-            released_ms: kill.is_measured().then(|| (released_ms(&stats, death.unix_ms), allowed)),
+            released_ms: kill.is_measured().then_some((released_ms, allowed)),
             left,
             stats,
         };
@@ -137,7 +147,8 @@ impl Field<'_> {
     }
 
     /// SIGKILL, exactly where it was to be.
-    fn kill(&mut self, kill: Kill, epoch: u64, stands: Option<u32>, engine: &mut Guarded) -> Result<Death> {
+    fn kill(&mut self, kill: Kill, epoch: u64, stands: Option<u32>, who: (&mut Guarded, &Service)) -> Result<Death> {
+        let (engine, service) = who;
         let status = self.world.gate()?.ask(&json!({"do": "status"}))?;
         let clients = status["clients"].as_u64().unwrap_or_default();
         let gate_at = status["epoch"].as_u64().unwrap_or_default();
@@ -149,7 +160,7 @@ impl Field<'_> {
             Victim::Target if gate_at >= epoch || at_c8 => clients,
             _ => 0,
         };
-        let unix_ms = unix_ms();
+        let next_write = service.next_write();
         match kill.victim {
             Victim::Engine => drop(engine.kill()?),
             Victim::Mover => {
@@ -164,7 +175,7 @@ impl Field<'_> {
             Victim::Source => self.world.server_mut(epoch + 1).crash()?,
             Victim::Target => self.world.server_mut(epoch).crash()?,
         }
-        Ok(Death { unix_ms, cut_off })
+        Ok(Death { next_write, cut_off })
     }
 
     /// What a service manager does, and for an engine an operator.
@@ -191,11 +202,4 @@ impl Field<'_> {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
-}
-
-/// From an instant until the service's next write, where none came for a while.
-fn released_ms(stats: &Stats, unix_ms: u64) -> u64 {
-    let covers =
-        stats.gaps.iter().filter(|gap| (gap.started_unix_ms..gap.started_unix_ms + gap.length_ms).contains(&unix_ms));
-    covers.map(|gap| gap.started_unix_ms + gap.length_ms - unix_ms).max().unwrap_or_default()
 }

@@ -188,6 +188,19 @@ impl Service {
         Ok(())
     }
 
+    /// Waits for the next acknowledged write, from now on: how long it took is the thread's to say.
+    pub(super) fn next_write(&self) -> JoinHandle<Duration> {
+        let file = self.acknowledged.clone();
+        let length = move || std::fs::metadata(&file).map_or(0, |file| file.len());
+        let (before, began) = (length(), Instant::now());
+        std::thread::spawn(move || {
+            while length() == before && began.elapsed() < WRITES_LIMIT {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            began.elapsed()
+        })
+    }
+
     pub(super) fn stop(mut self) -> Result<Stats> {
         self.stop.store(true, Ordering::SeqCst);
         let thread = self.thread.take().ok_or("the service was stopped")?;
