@@ -266,7 +266,10 @@ impl<'a> Driver<'a> {
             },
             Step::CopyRegister => self.table.copy(target(&mut self.target)?, attempt).await?,
             Step::ReleaseForward => self.release(attempt, attempt.target()).await,
-            Step::KillSessions => drop(self.fence.kill_sessions(source(&mut self.source)?).await?),
+            Step::KillSessions => {
+                self.fence.let_sessions_leave(source(&mut self.source)?).await?;
+                self.fence.kill_sessions(source(&mut self.source)?).await?;
+            }
             Step::Abort => return self.change(attempt, Change::Abort).await,
             Step::Unfence => self.fence.lift(source(&mut self.source)?).await?,
             Step::RecordReopened => return self.change(attempt, Change::Reopen).await,
