@@ -116,6 +116,29 @@ fn field<T>(given: &Given, attribute: &str, pick: impl FnOnce(&Outcome) -> Optio
     pick(&outcome).ok_or_else(|| missing(&outcome, attribute).raise())
 }
 
+fn exit_code(outcome: &Outcome) -> starlark::Result<i32> {
+    outcome.code.ok_or_else(|| match outcome.signal {
+        Some(signal) => author(format!("this outcome has no .code: signal {signal} ended the program")).raise(),
+        None => missing(outcome, "code").raise(),
+    })
+}
+
+fn ended_by(outcome: &Outcome) -> starlark::Result<NoneOr<i32>> {
+    match (outcome.signal, outcome.code) {
+        (Some(signal), _) => Ok(NoneOr::Other(signal)),
+        (None, Some(_)) => Ok(NoneOr::None),
+        (None, None) => Err(missing(outcome, "signal").raise()),
+    }
+}
+
+fn headers_of<'v>(outcome: &Outcome, heap: Heap<'v>) -> starlark::Result<Value<'v>> {
+    if outcome.status.is_none() {
+        return Err(missing(outcome, "headers").raise());
+    }
+    let headers = outcome.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.as_str()));
+    Ok(heap.alloc(AllocDict(headers.collect::<Vec<_>>())))
+}
+
 fn cells<'v>(columns: &[String], row: &[piton_core::Value], heap: Heap<'v>) -> Value<'v> {
     let cell = |(name, value): (&String, &piton_core::Value)| {
         (name.clone(), plain(value, heap).unwrap_or_else(Value::new_none))
@@ -134,22 +157,13 @@ fn outcome_methods(builder: &mut MethodsBuilder) {
     /// Exit code of a program.
     #[starlark(attribute)]
     fn code<'v>(this: &OutcomeValue<'v>) -> starlark::Result<i32> {
-        let outcome = this.outcome.open()?;
-        outcome.code.ok_or_else(|| match outcome.signal {
-            Some(signal) => author(format!("this outcome has no .code: signal {signal} ended the program")).raise(),
-            None => missing(&outcome, "code").raise(),
-        })
+        exit_code(&*this.outcome.open()?)
     }
 
     /// The number of the signal that ended a program; None where it ended by itself.
     #[starlark(attribute)]
     fn signal<'v>(this: &OutcomeValue<'v>) -> starlark::Result<NoneOr<i32>> {
-        let outcome = this.outcome.open()?;
-        match (outcome.signal, outcome.code) {
-            (Some(signal), _) => Ok(NoneOr::Other(signal)),
-            (None, Some(_)) => Ok(NoneOr::None),
-            (None, None) => Err(missing(&outcome, "signal").raise()),
-        }
+        ended_by(&*this.outcome.open()?)
     }
 
     /// What the program wrote to standard output; a file's text; a response's body.
@@ -230,12 +244,7 @@ fn outcome_methods(builder: &mut MethodsBuilder) {
     /// Headers of a response, names in lower case; of several with one name, the last.
     #[starlark(attribute)]
     fn headers<'v>(this: &OutcomeValue<'v>, heap: Heap<'v>) -> starlark::Result<Value<'v>> {
-        let outcome = this.outcome.open()?;
-        if outcome.status.is_none() {
-            return Err(missing(&outcome, "headers").raise());
-        }
-        let headers = outcome.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.as_str()));
-        Ok(heap.alloc(AllocDict(headers.collect::<Vec<_>>())))
+        headers_of(&*this.outcome.open()?, heap)
     }
 
     /// How long the action took.
