@@ -4,7 +4,8 @@ CARGO ?= cargo
 # Most tests wait for servers and processes: more of them at a time than there are cores.
 export RUST_TEST_THREADS ?= $(shell echo $$(( $$(nproc) * 2 )))
 
-.PHONY: help build test lint sim fuzz packages tidb demo demo-back demo-classic bench bench-move bench-peers crash crash-move clean
+.PHONY: help build test lint sim fuzz packages tidb demo demo-back demo-classic bench bench-move bench-peers crash crash-move \
+	chaos-move clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -26,6 +27,7 @@ test: packages ## every test, against real servers and processes
 	$(CARGO) build --workspace --bins --locked
 	PITON_REQUIRE_SERVERS=1 $(CARGO) test --workspace --locked --no-fail-fast
 	PITON_DEMO_BINARIES=target/debug target/debug/xtask crash-move few
+	PITON_DEMO_BINARIES=target/debug target/debug/xtask chaos-move few
 
 SEEDS ?= 1..1001
 TIMES ?= 1
@@ -53,6 +55,10 @@ crash: packages ## SIGKILL at 300 random instants
 crash-move: packages ## the classic move, whose engine dies after every event (long)
 	$(CARGO) build --release --locked -p piton-cli -p piton-testkit -p xtask --bins
 	PITON_DEMO_BINARIES=target/release target/release/xtask crash-move
+
+chaos-move: packages ## a live move there and back, in which everything is killed at every step: 110 named kills, 40 random (long)
+	$(CARGO) build --release --locked -p piton-cli -p xtask --bins
+	PITON_DEMO_BINARIES=target/release target/release/xtask chaos-move
 
 TARGET ?=
 

@@ -4,12 +4,12 @@
 
 mod bench;
 mod bench_move;
+mod chaos_move;
 mod demo;
 
 use std::process::ExitCode;
 
-const USAGE: &str =
-    "usage: cargo run -p xtask -- demo | demo-classic | crash-move [few] | bench [WORD] | bench-move [WORD]";
+const USAGE: &str = "usage: cargo run -p xtask -- demo | demo-classic | crash-move [few] | chaos-move [few] | bench [WORD] | bench-move [WORD]";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -18,6 +18,8 @@ fn main() -> ExitCode {
         ["demo-classic"] => demo::classic(),
         ["crash-move"] => demo::with_deaths(false),
         ["crash-move", "few"] => demo::with_deaths(true),
+        ["chaos-move"] => chaos_move::main(false),
+        ["chaos-move", "few"] => chaos_move::main(true),
         ["bench"] => bench::run(""),
         ["bench", word] => bench::run(word),
         ["bench-move"] => bench_move::run(""),

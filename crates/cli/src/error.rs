@@ -96,7 +96,7 @@ kinds! {
     NotAnchored = "P0033", Failed;
 
     /// No gate listens at that control socket, or it does not answer.
-    GateSilent = "P0040", Failed;
+    GateSilent = "P0040", Again;
     /// The gate does not do that now.
     GateRefused = "P0041", Failed;
     /// The gate cannot be started.
@@ -106,12 +106,14 @@ kinds! {
 
     /// Something stands in the way of a move.
     MoveRefused = "P0044", Failed;
-    /// A move has halted, or cannot use a server.
+    /// A move has halted, or a server refuses it.
     MoveEnded = "P0045", Failed;
     /// Both sides of a move are not equal.
     MoveDiffers = "P0046", Failed;
     /// A cutover did not begin, or has gone back.
     CutoverBack = "P0047", Failed;
+    /// A move has lost a server.
+    MoveLost = "P0048", Again;
 
     /// A bug in Piton.
     Bug = "P0070", Bug;

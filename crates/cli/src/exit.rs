@@ -22,6 +22,9 @@ pub(crate) enum Exit {
     Store,
     /// A bug in Piton.
     Bug,
+    /// Something was lost that may be there again in a moment: the same command goes on where this one ended. The number
+    /// is `EX_TEMPFAIL` of sysexits.h.
+    Again,
 }
 
 impl Exit {
@@ -34,6 +37,7 @@ impl Exit {
             Self::Ended => 4,
             Self::Store => 5,
             Self::Bug => 70,
+            Self::Again => 75,
         }
     }
 

@@ -416,7 +416,7 @@ fn an_outcome_tells_what_it_has() {
              ┌─ main.star:2:12
             2│     return step("x", query("u", "s")).status
              │            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-             = help: its action gave .ok .took .out .json
+             = help: its action gave .ok .took .signal .out .json
         "#]],
         ),
     ] {

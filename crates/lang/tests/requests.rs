@@ -358,7 +358,7 @@ def main():
     s = step("s", sql("u", "x"))
     return [
         q.rows, q.rows[0]["b"].hex(), q.rows[0]["b"].base64(), len(q.rows[0]["b"]),
-        p.ok, p.code, p.out, p.err, j.json["a"][1], h.status, h.headers["etag"], s.affected, s.took,
+        p.ok, p.code, p.signal, p.out, p.err, j.json["a"][1], h.status, h.headers["etag"], s.affected, s.took,
         step("v", query("u", "select 1")).value, step("r", query("u", "select 1")).row["n"],
     ]
 "#;
@@ -386,7 +386,7 @@ def main():
         step s @main.star:6:9: sql u: x
         step v @main.star:10:9: query u: select 1
         step r @main.star:10:50: query u: select 1
-        => [[{"n": 1, "b": ‹2 bytes›}, {"n": None, "b": "x"}], "00ff", "AP8=", 2, True, 0, "o", "e", 2.5, 204, "x", 3, 1s500ms, 5, 6]
+        => [[{"n": 1, "b": ‹2 bytes›}, {"n": None, "b": "x"}], "00ff", "AP8=", 2, True, 0, None, "o", "e", 2.5, 204, "x", 3, 1s500ms, 5, 6]
     "#]].assert_eq(&run);
 }
 

@@ -18,6 +18,8 @@ use crate::source::heartbeat::SCHEMA;
 use crate::verify::Difference;
 
 pub(crate) const LANES: &str = "lanes";
+/// What a server says of a table that it has not.
+const NO_TABLE: u16 = 1146;
 
 /// What a mover finds on the target, once it is the only one.
 #[derive(Debug, Clone)]
@@ -88,7 +90,9 @@ pub(crate) async fn install(conn: &mut Conn) -> Result<()> {
     Ok(())
 }
 
-/// Records a move that is new, from `start` on. `armed`: nothing is to be copied.
+/// Records a move that is new, from `start` on. `armed`: nothing is to be copied, as both sides are equal at `start`; so
+/// what an earlier feed of this name had come to, of an attempt that was aborted or of an epoch that is over, counts no
+/// more. It may have followed the same server in another life, from whose log nobody could go on.
 pub(crate) async fn record(
     conn: &mut Conn,
     config: &Config,
@@ -103,12 +107,44 @@ pub(crate) async fn record(
     )
     .await
     .map_err(failed("record the move"))?;
-    if conn.affected_rows() == 1 {
+    let is_new = conn.affected_rows() == 1;
+    if is_new {
         // The copying lanes' rows stand above those of the applying ones.
         let lanes: Vec<u32> = (0..config.limits.lanes).collect();
         insert_lanes(conn, config, &lanes, start).await?;
     }
+    if armed && !is_new {
+        begin_anew(conn, config, identity, start).await?;
+    }
     conn.query_drop("COMMIT").await.map_err(failed("record the move"))
+}
+
+async fn begin_anew(conn: &mut Conn, config: &Config, identity: &str, start: &Position) -> Result<()> {
+    let Config { name, epoch, limits, .. } = config;
+    let later: Option<u64> = conn
+        .exec_first(format!("SELECT MAX(epoch) FROM {SCHEMA}.{LANES} WHERE name = ? FOR UPDATE"), (name,))
+        .await
+        .map_err(failed("read the epoch"))?;
+    if later > Some(*epoch) {
+        // Whoever takes it over hears so.
+        return Ok(());
+    }
+    conn.exec_drop(
+        format!(
+            "UPDATE {SCHEMA}.moves SET lanes = ?, identity = ?, log_file = ?, log_offset = ?, armed = 1 WHERE name = ?"
+        ),
+        (limits.lanes, identity, &start.file, start.offset, name),
+    )
+    .await
+    .map_err(failed("record the move"))?;
+    conn.exec_drop(
+        format!("UPDATE {SCHEMA}.{LANES} SET log_file = ?, log_offset = ?, done = 0 WHERE name = ?"),
+        (&start.file, start.offset, name),
+    )
+    .await
+    .map_err(failed("record the lanes"))?;
+    let lanes: Vec<u32> = (0..limits.lanes).collect();
+    insert_lanes(conn, config, &lanes, start).await
 }
 
 /// Raises the generation, which waits for the transactions of a mover that died, and reads what is done.
@@ -176,12 +212,13 @@ async fn insert_lanes(conn: &mut Conn, config: &Config, lanes: &[u32], start: &P
 /// Gives the target to another epoch: from here on no mover of an older one commits. Waits for transactions on their
 /// way.
 pub(crate) async fn retire(conn: &mut Conn, name: &str, epoch: u64) -> Result<()> {
-    conn.exec_drop(
-        format!("UPDATE {SCHEMA}.{LANES} SET generation = generation + 1, epoch = ? WHERE name = ? AND epoch < ?"),
-        (epoch, name, epoch),
-    )
-    .await
-    .map_err(failed("retire the feed"))
+    let sql =
+        format!("UPDATE {SCHEMA}.{LANES} SET generation = generation + 1, epoch = ? WHERE name = ? AND epoch < ?");
+    match conn.exec_drop(sql, (epoch, name, epoch)).await {
+        // Nothing was ever fed to this server.
+        Err(mysql_async::Error::Server(error)) if error.code == NO_TABLE => Ok(()),
+        outcome => outcome.map_err(failed("retire the feed")),
+    }
 }
 
 type Stored = (String, String, u64, Option<Vec<u8>>, Option<Vec<u8>>, u64, u64);

@@ -6,6 +6,9 @@
 use crate::position::Position;
 use crate::preflight::Refusal;
 
+/// What a server says that is shutting down, or whose session was killed.
+pub(crate) const GOING: [u16; 3] = [1053, 1927, 3169];
+
 /// Which of the two servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -63,6 +66,16 @@ pub enum MoveError {
 impl MoveError {
     pub(crate) fn server(side: Side, doing: &'static str) -> impl FnOnce(mysql_async::Error) -> Self {
         move |source| Self::Server { side, doing, source }
+    }
+
+    /// Whether a server could not be reached, or was lost: what it last did may still happen, and starting again goes on.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        match self {
+            Self::Server { source: mysql_async::Error::Server(error), .. } => GOING.contains(&error.code),
+            Self::Server { .. } => true,
+            _ => false,
+        }
     }
 
     pub(crate) fn halt(what: impl Into<String>, remedy: impl Into<String>) -> Self {

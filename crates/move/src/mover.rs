@@ -36,10 +36,15 @@ pub struct Mover {
     pub(crate) copied: watch::Receiver<bool>,
     pub(crate) pace: Arc<Pace>,
     pub(crate) tasks: JoinSet<Result<()>>,
-    /// For the caller's questions.
+    /// For the caller's questions; taken out while one is asked, as [`Mover::asking`] says.
+    pub(crate) asked: Option<Asked>,
+    pub(crate) repair: mpsc::UnboundedSender<Repair>,
+}
+
+/// Sessions for the caller's questions.
+pub(crate) struct Asked {
     pub(crate) source: Conn,
     pub(crate) verifier: Verifier,
-    pub(crate) repair: mpsc::UnboundedSender<Repair>,
 }
 
 impl std::fmt::Debug for Mover {
@@ -127,14 +132,14 @@ impl Mover {
         ready.launch(found).await
     }
 
-    /// Gives the target of `config` to a later epoch: once this returns, no mover of an older one can commit there,
-    /// whether it still runs or not.
+    /// Gives the target of the move `name`, at the URL `target`, to a later epoch: once this returns, no mover of an
+    /// older one can commit there, whether it still runs or not.
     ///
     /// # Errors
     /// When the target cannot be written to.
-    pub async fn retire(config: &Config, epoch: u64) -> std::result::Result<(), MoveError> {
-        let mut target = session::open(Side::Target, &config.target).await?;
-        checkpoint::retire(&mut target, &config.name, epoch).await
+    pub async fn retire(target: &str, name: &str, epoch: u64) -> std::result::Result<(), MoveError> {
+        let mut target = session::open(Side::Target, target).await?;
+        checkpoint::retire(&mut target, name, epoch).await
     }
 
     /// How far the move is, now and whenever it changes.
@@ -161,7 +166,22 @@ impl Mover {
     /// # Errors
     /// When the source cannot say.
     pub async fn source_position(&mut self) -> std::result::Result<Position, MoveError> {
-        session::position(&mut self.source).await
+        let mut asked = self.asking().await?;
+        let position = session::position(&mut asked.source).await?;
+        self.asked = Some(asked);
+        Ok(position)
+    }
+
+    /// The sessions for a question; whoever has its answer puts them back. A session whose answer nobody waited for, as a
+    /// deadline had passed, has that answer to come still and would give it to the next question: it is gone with the
+    /// question, and the next one opens others.
+    async fn asking(&mut self) -> Result<Asked> {
+        if let Some(asked) = self.asked.take() {
+            return Ok(asked);
+        }
+        let source = session::open(Side::Source, &self.config.source).await?;
+        let applied = self.shared.frontier.applied();
+        Ok(Asked { source, verifier: Verifier::open(&self.config, Arc::clone(&self.tables), applied).await? })
     }
 
     /// Waits until all tables are copied.
@@ -262,7 +282,10 @@ impl Mover {
             let off = target.query_drop("SET SESSION sql_log_bin = 0").await;
             off.map_err(MoveError::server(Side::Target, "set up a session"))?;
         }
-        counters::raise(&mut self.source, &mut target, &self.config.tables).await
+        let mut asked = self.asking().await?;
+        counters::raise(&mut asked.source, &mut target, &self.config.tables).await?;
+        self.asked = Some(asked);
+        Ok(())
     }
 
     /// The tables whose ids the target would hand out again.
@@ -270,7 +293,10 @@ impl Mover {
     /// # Errors
     /// When a server cannot be read.
     pub async fn counters_behind(&mut self) -> std::result::Result<Vec<String>, MoveError> {
-        counters::behind(&mut self.source, &mut self.verifier.target, &self.config.tables).await
+        let mut asked = self.asking().await?;
+        let behind = counters::behind(&mut asked.source, &mut asked.verifier.target, &self.config.tables).await?;
+        self.asked = Some(asked);
+        Ok(behind)
     }
 
     /// Looks at all keys that are dirty now, once, on connections of its own: the cutover's c5, after the fence and the
@@ -279,8 +305,9 @@ impl Mover {
     /// # Errors
     /// When a server cannot be read, or the move ends meanwhile.
     pub async fn verify_dirty(&mut self) -> std::result::Result<Verified, MoveError> {
-        self.verifier.found = Verified::default();
-        let (dirty, verifier) = (Arc::clone(&self.shared.dirty), &mut self.verifier);
+        let mut asked = self.asking().await?;
+        asked.verifier.found = Verified::default();
+        let (dirty, verifier) = (Arc::clone(&self.shared.dirty), &mut asked.verifier);
         let looking = async {
             // At most what there is now: keys may become dirty as fast as they are looked at.
             let mut left = dirty.count().keys;
@@ -294,10 +321,12 @@ impl Mover {
             }
             Ok(std::mem::take(&mut verifier.found))
         };
-        tokio::select! {
-            verified = looking => verified,
-            error = ended(&mut self.tasks) => Err(error),
-        }
+        let verified = tokio::select! {
+            verified = looking => verified?,
+            error = ended(&mut self.tasks) => return Err(error),
+        };
+        self.asked = Some(asked);
+        Ok(verified)
     }
 
     /// Writes rows that differ anew, each logged as a defect on the target in the same transaction. They are read

@@ -15,7 +15,7 @@ use crate::checkpoint::{self, Found, Right};
 use crate::config::Config;
 use crate::copy::{Copier, now_us};
 use crate::error::{MoveError, Result, Side};
-use crate::mover::Mover;
+use crate::mover::{Asked, Mover};
 use crate::position::Position;
 use crate::preflight::{Looked, Mode};
 use crate::progress::{Frontier, Phase, Progress};
@@ -172,7 +172,8 @@ impl Ready {
         });
         let progress = shared.frontier.progress();
         tasks.spawn(verify::keep(kept, Arc::clone(&shared.dirty), is_copied.clone(), progress));
-        Ok(Mover { config, tables: pairs, shared, copied: is_copied, pace, tasks, source, verifier: asked, repair })
+        let asked = Some(Asked { source, verifier: asked });
+        Ok(Mover { config, tables: pairs, shared, copied: is_copied, pace, tasks, asked, repair })
     }
 }
 

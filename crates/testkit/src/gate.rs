@@ -1,13 +1,16 @@
 //! Private gates for tests: the `piton gate` that is tested, as a process of its own.
 //!
-//! Owns its port, control socket, log and life. Never speaks its protocols, and never looks for the binary by itself.
+//! Owns its port, control socket, log and life. Never decides what it does, and never looks for the binary by itself.
 
 use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::process::{Guarded, SetupError, free_port, tail};
@@ -15,6 +18,7 @@ use crate::process::{Guarded, SetupError, free_port, tail};
 const READY_LIMIT: Duration = Duration::from_secs(20);
 const READY_EVERY: Duration = Duration::from_millis(5);
 const STOP_LIMIT: Duration = Duration::from_secs(5);
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// A gate before some servers. Dropping it ends it and removes its files.
 #[derive(Debug)]
@@ -83,6 +87,22 @@ impl Gate {
             Some(mut process) => process.kill().map(drop).map_err(SetupError::io("kill the gate")),
             None => Ok(()),
         }
+    }
+
+    /// Asks its control socket one thing and gives its answer.
+    ///
+    /// # Errors
+    /// When nobody answers in time, or what comes is no answer.
+    pub fn ask(&self, request: &Value) -> Result<Value, SetupError> {
+        let asked = || -> std::io::Result<Value> {
+            let mut stream = UnixStream::connect(self.control())?;
+            stream.set_read_timeout(Some(ANSWER_LIMIT))?;
+            stream.write_all(format!("{request}\n").as_bytes())?;
+            let mut line = String::new();
+            BufReader::new(stream).read_line(&mut line)?;
+            Ok(serde_json::from_str(&line)?)
+        };
+        asked().map_err(SetupError::io("ask the gate"))
     }
 
     /// Where clients connect, as `host:port`.

@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod mariadb;
 pub mod postgres;
 pub mod probe;
+pub mod question;
 pub mod server;
 pub mod tidb;
 

@@ -1,6 +1,6 @@
 //! An outcome as a Starlark value: one handle, whose attributes are decoded when someone looks.
 //!
-//! Owns `.ok .code .out .err .json .rows .row .value .affected .status .headers .took` and the error for those that
+//! Owns `.ok .code .signal .out .err .json .rows .row .value .affected .status .headers .took` and the error for those that
 //! this action does not give. An evaluation holds every outcome until it ends, and a run may have a hundred thousand:
 //! what is kept is the journal's own bytes.
 
@@ -13,6 +13,7 @@ use starlark::coerce::Coerce;
 use starlark::environment::{Methods, MethodsBuilder};
 use starlark::values::dict::AllocDict;
 use starlark::values::list::AllocList;
+use starlark::values::none::NoneOr;
 use starlark::values::{
     Freeze, FreezeResult, Freezer, Heap, NoSerialize, ProvidesStaticType, StarlarkValue, Trace, Value,
     ValueLifetimeless, ValueLike, starlark_value,
@@ -99,6 +100,7 @@ fn missing(outcome: &Outcome, attribute: &str) -> AuthorError {
     let mut has = vec![".ok", ".took"];
     let mut give = |there: bool, names: &[&'static str]| has.extend(if there { names } else { &[] });
     give(outcome.code.is_some(), &[".code"]);
+    give(outcome.code.is_some() || outcome.signal.is_some(), &[".signal"]);
     give(outcome.out.is_some(), &[".out", ".json"]);
     give(outcome.err.is_some(), &[".err"]);
     give(outcome.rows.is_some(), &[".rows", ".row"]);
@@ -112,6 +114,29 @@ fn missing(outcome: &Outcome, attribute: &str) -> AuthorError {
 fn field<T>(given: &Given, attribute: &str, pick: impl FnOnce(&Outcome) -> Option<T>) -> starlark::Result<T> {
     let outcome = given.open()?;
     pick(&outcome).ok_or_else(|| missing(&outcome, attribute).raise())
+}
+
+fn exit_code(outcome: &Outcome) -> starlark::Result<i32> {
+    outcome.code.ok_or_else(|| match outcome.signal {
+        Some(signal) => author(format!("this outcome has no .code: signal {signal} ended the program")).raise(),
+        None => missing(outcome, "code").raise(),
+    })
+}
+
+fn ended_by(outcome: &Outcome) -> starlark::Result<NoneOr<i32>> {
+    match (outcome.signal, outcome.code) {
+        (Some(signal), _) => Ok(NoneOr::Other(signal)),
+        (None, Some(_)) => Ok(NoneOr::None),
+        (None, None) => Err(missing(outcome, "signal").raise()),
+    }
+}
+
+fn headers_of<'v>(outcome: &Outcome, heap: Heap<'v>) -> starlark::Result<Value<'v>> {
+    if outcome.status.is_none() {
+        return Err(missing(outcome, "headers").raise());
+    }
+    let headers = outcome.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.as_str()));
+    Ok(heap.alloc(AllocDict(headers.collect::<Vec<_>>())))
 }
 
 fn cells<'v>(columns: &[String], row: &[piton_core::Value], heap: Heap<'v>) -> Value<'v> {
@@ -132,11 +157,13 @@ fn outcome_methods(builder: &mut MethodsBuilder) {
     /// Exit code of a program.
     #[starlark(attribute)]
     fn code<'v>(this: &OutcomeValue<'v>) -> starlark::Result<i32> {
-        let outcome = this.outcome.open()?;
-        outcome.code.ok_or_else(|| match outcome.signal {
-            Some(signal) => author(format!("this outcome has no .code: signal {signal} ended the program")).raise(),
-            None => missing(&outcome, "code").raise(),
-        })
+        exit_code(&*this.outcome.open()?)
+    }
+
+    /// The number of the signal that ended a program; None where it ended by itself.
+    #[starlark(attribute)]
+    fn signal<'v>(this: &OutcomeValue<'v>) -> starlark::Result<NoneOr<i32>> {
+        ended_by(&*this.outcome.open()?)
     }
 
     /// What the program wrote to standard output; a file's text; a response's body.
@@ -217,12 +244,7 @@ fn outcome_methods(builder: &mut MethodsBuilder) {
     /// Headers of a response, names in lower case; of several with one name, the last.
     #[starlark(attribute)]
     fn headers<'v>(this: &OutcomeValue<'v>, heap: Heap<'v>) -> starlark::Result<Value<'v>> {
-        let outcome = this.outcome.open()?;
-        if outcome.status.is_none() {
-            return Err(missing(&outcome, "headers").raise());
-        }
-        let headers = outcome.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.as_str()));
-        Ok(heap.alloc(AllocDict(headers.collect::<Vec<_>>())))
+        headers_of(&*this.outcome.open()?, heap)
     }
 
     /// How long the action took.

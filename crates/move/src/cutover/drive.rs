@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::fence::{Account, Fence, Probes};
 use super::link::{Fault, Link, Reply};
 use super::parts::{Gate, Reverse, Stream};
+use super::points;
 use super::preflight;
 use super::register::{Attempt, Change, Server};
 use super::steps::{Cutover, Goal, Outcome, Seen, Step, WayBack};
@@ -20,8 +21,6 @@ use crate::position::Position;
 const AGAIN: Duration = Duration::from_millis(20);
 /// How long a cutover waits, once all else is well, until the stream is close enough: a busy moment is no reason to give up.
 const CLOSE_LIMIT: Duration = Duration::from_secs(20);
-/// Names a step before or after which the process dies, as if killed: `before:Commit`, `after:Commit`.
-const KILL: &str = "PITON_CUTOVER_KILL";
 
 /// What a cutover is told.
 #[derive(Clone)]
@@ -187,14 +186,14 @@ impl<'a> Driver<'a> {
             if let Step::End(outcome) = cut.step {
                 break outcome;
             }
-            kill_point("before", cut.step);
+            points::reached("before", cut.step);
             let started = Instant::now();
             let late = if cut.obeys_deadline() { self.late() } else { None };
             let seen = match late {
                 Some(why) => self.say(cut.step, why, Seen::Late),
                 None => self.perform(&cut).await,
             };
-            kill_point("after", cut.step);
+            points::reached("after", cut.step);
             steps.push((cut.step, started.elapsed(), seen));
             let again = matches!(cut.step, Step::Connect | Step::OpenTarget | Step::ProveOpen | Step::CopyRegister);
             if again && seen != Seen::Done {
@@ -271,7 +270,10 @@ impl<'a> Driver<'a> {
             },
             Step::CopyRegister => self.table.copy(target(&mut self.target)?, attempt).await?,
             Step::ReleaseForward => self.release(attempt, attempt.target()).await,
-            Step::KillSessions => drop(self.fence.kill_sessions(source(&mut self.source)?).await?),
+            Step::KillSessions => {
+                self.fence.let_sessions_leave(source(&mut self.source)?).await?;
+                self.fence.kill_sessions(source(&mut self.source)?).await?;
+            }
             Step::Abort => return self.change(attempt, Change::Abort).await,
             Step::Unfence => self.fence.lift(source(&mut self.source)?).await?,
             Step::RecordReopened => return self.change(attempt, Change::Reopen).await,
@@ -427,10 +429,4 @@ fn source(link: &mut Option<Link>) -> Reply<&mut Link> {
 
 fn target(link: &mut Option<Link>) -> Reply<&mut Link> {
     link.as_mut().ok_or_else(|| Fault::Lost("the session on the target is gone".to_owned()))
-}
-
-fn kill_point(when: &str, step: Step) {
-    if std::env::var(KILL).is_ok_and(|point| point == format!("{when}:{step:?}")) {
-        std::process::abort();
-    }
 }

@@ -4,7 +4,7 @@
 //! sessions and is gone after a restart: so both. They are proven by a write that must fail, in a session of an account
 //! with exactly the application's privileges, opened before the fence. Never decides when to fence.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder};
@@ -17,6 +17,9 @@ const READ_ONLY: u16 = 1290;
 /// TiDB's switches, in the order in which they are to be set back: the first one sets the second, and does not take it back.
 const TIDB_SWITCHES: [&str; 2] = ["tidb_restricted_read_only", "tidb_super_read_only"];
 const PROOF_LIMIT: Duration = Duration::from_secs(2);
+/// Sessions of gates leave within this: one that nobody held looks four times a second for a commit, and drains.
+const LEAVE_LIMIT: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// An account of the application.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,12 +119,26 @@ impl Fence {
         self.accounts.len()
     }
 
-    /// Ends all sessions of the application; how many there were.
-    pub(super) async fn kill_sessions(&self, link: &mut Link) -> Reply<usize> {
+    async fn sessions(&self, link: &mut Link) -> Reply<Vec<u64>> {
         let sessions: Vec<(u64, String)> = link.all("SELECT id, user FROM information_schema.processlist").await?;
         let ours = sessions.into_iter().filter(|(_, user)| self.accounts.iter().any(|account| account.user == *user));
+        Ok(ours.map(|(id, _)| id).collect())
+    }
+
+    /// Waits until the application's sessions have left by themselves, not for long: gates ask each what it knows of its
+    /// client's session before they let it go.
+    pub(super) async fn let_sessions_leave(&self, link: &mut Link) -> Reply<()> {
+        let began = Instant::now();
+        while !self.sessions(link).await?.is_empty() && began.elapsed() < LEAVE_LIMIT {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    }
+
+    /// Ends all sessions of the application; how many there were.
+    pub(super) async fn kill_sessions(&self, link: &mut Link) -> Reply<usize> {
         let mut killed = 0;
-        for (id, _) in ours {
+        for id in self.sessions(link).await? {
             match link.run(&format!("KILL CONNECTION {id}")).await {
                 Ok(()) => killed += 1,
                 // It has ended by itself.

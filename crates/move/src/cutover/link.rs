@@ -11,7 +11,7 @@ use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, Error};
 use tokio::time::timeout;
 
-use crate::error::{MoveError, Side};
+use crate::error::{GOING, MoveError, Side};
 use crate::schema::Dialect;
 
 /// A statement that takes longer is given up with its session: whether it happened is then found out in a new one.
@@ -39,8 +39,7 @@ pub(super) struct Link {
 
 fn fault(error: &Error) -> Fault {
     match error {
-        // Killed, shutting down, or the session is being ended.
-        Error::Server(server) if matches!(server.code, 1053 | 1927 | 3169) => Fault::Lost(server.to_string()),
+        Error::Server(server) if GOING.contains(&server.code) => Fault::Lost(server.to_string()),
         Error::Server(server) => Fault::No(format!("{} {}", server.code, server.message)),
         other => Fault::Lost(other.to_string()),
     }

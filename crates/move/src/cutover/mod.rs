@@ -13,6 +13,7 @@ mod gates;
 pub mod holding;
 mod link;
 mod parts;
+mod points;
 mod preflight;
 pub mod register;
 mod registers;

@@ -11,7 +11,7 @@ mod summary;
 use std::time::{Duration, Instant};
 
 use piton_testkit::gate::Gate;
-use piton_testkit::probe::Probe;
+use piton_testkit::question::Question;
 use serde_json::{Value, json};
 
 use super::engine::{self, Engine, Piton, Runbook, State};
@@ -165,9 +165,9 @@ impl Demo {
 
     fn wait_for_fence(&self, engine: &mut Engine, platforms: &Platforms) -> Result<()> {
         let fenced = "select @@global.read_only";
-        let mut probe = Probe::open(&platforms.old.address(), &platforms.mover, fenced)?;
+        let mut asked = Question::open(&platforms.old.address(), &platforms.mover, fenced)?;
         let deadline = Instant::now() + self.limit;
-        while probe.ask()? == 0 {
+        while asked.ask()? == 0 {
             if Instant::now() >= deadline || !engine.is_running()? {
                 return Err("the engine ended, or nothing happened, before the old server was fenced".into());
             }

@@ -41,10 +41,12 @@ fn plan(args: &CutArgs) -> Result<Plan, CliError> {
     Ok(Plan::without_hold(&args.sides.name, args.epoch, (&first, &second), named(&args.accounts)?))
 }
 
-fn why(fault: &Fault) -> &str {
-    match fault {
-        Fault::No(why) | Fault::Lost(why) => why,
-    }
+fn unprepared(fault: Fault) -> CliError {
+    let (kind, why) = match fault {
+        Fault::No(why) => (Kind::CutoverBack, why),
+        Fault::Lost(why) => (Kind::MoveLost, why),
+    };
+    CliError::new(kind, format!("the servers cannot be prepared: {}", printable(&why)))
 }
 
 pub(super) async fn copy_accounts(args: &MoverArgs, given: &[String]) -> Result<Exit, CliError> {
@@ -72,9 +74,7 @@ pub(super) async fn copy_accounts(args: &MoverArgs, given: &[String]) -> Result<
 }
 
 pub(super) async fn prepare(args: &CutArgs) -> Result<Exit, CliError> {
-    Driver::new(plan(args)?, Vec::new()).prepare().await.map_err(|fault| {
-        CliError::new(Kind::CutoverBack, format!("the servers cannot be prepared: {}", printable(why(&fault))))
-    })?;
+    Driver::new(plan(args)?, Vec::new()).prepare().await.map_err(unprepared)?;
     if args.sides.json {
         print::line("{}");
     } else {
@@ -84,8 +84,10 @@ pub(super) async fn prepare(args: &CutArgs) -> Result<Exit, CliError> {
 }
 
 pub(super) async fn settle(args: &CutArgs) -> Result<Exit, CliError> {
-    let report = Driver::new(plan(args)?, Vec::new()).run(Goal::Settle).await;
+    let plan = plan(args)?;
+    let report = Driver::new(plan.clone(), Vec::new()).run(Goal::Settle).await;
     tell(&args.sides, &report);
+    retire(&plan, &report).await?;
     Ok(Exit::Done)
 }
 
@@ -107,6 +109,7 @@ pub(super) async fn cutover(args: &CutoverArgs) -> Result<Exit, CliError> {
     let left = Driver::new(plan.clone(), Vec::new()).run(Goal::Settle).await;
     if left.outcome == Outcome::Moved {
         tell(&args.mover.sides, &left);
+        retire(&plan, &left).await?;
         return Ok(Exit::Done);
     }
     // A signal asks for an abort, and what comes of that is obeyed; a second one does not wait for it.
@@ -140,10 +143,7 @@ pub(super) async fn cutover(args: &CutoverArgs) -> Result<Exit, CliError> {
     // First of all: what comes after it changes nothing of who is true.
     tell(&args.mover.sides, &report);
     mover.stop().await;
-    if report.outcome == Outcome::Moved {
-        // From here on no mover of the old direction commits, whatever became of it.
-        Mover::retire(&feed, args.mover.epoch + 1).await.map_err(ended)?;
-    }
+    retire(&plan, &report).await?;
     match report.outcome {
         Outcome::Moved => Ok(Exit::Done),
         _ if args.mover.sides.json => Ok(Exit::Failed),
@@ -152,11 +152,26 @@ pub(super) async fn cutover(args: &CutoverArgs) -> Result<Exit, CliError> {
     }
 }
 
-/// Waits until a pause would be short, and says meanwhile what it waits for.
+/// From here on no mover of the old direction commits, whatever became of it, and whoever it was that moved.
+async fn retire(plan: &Plan, report: &Report) -> Result<(), CliError> {
+    if report.outcome != Outcome::Moved {
+        return Ok(());
+    }
+    let target = if plan.epoch.is_multiple_of(2) { &plan.first } else { &plan.second };
+    Mover::retire(target, &plan.name, plan.epoch + 1).await.map_err(ended)
+}
+
+/// Waits until a pause would be short, and says meanwhile what it waits for. A mover that has ended never is close: what it said
+/// last counts no more.
 async fn begin_when_close(mover: &mut Mover, patience: Duration, stop: &AtomicBool) -> Result<(), CliError> {
     let began = Instant::now();
     let mut told = began;
     loop {
+        tokio::select! {
+            biased;
+            error = mover.ended() => return Err(ended(error)),
+            () = std::future::ready(()) => {}
+        }
         let refusals = Stream::refusals(&*mover);
         if refusals.is_empty() {
             return Ok(());
@@ -172,10 +187,7 @@ async fn begin_when_close(mover: &mut Mover, patience: Duration, stop: &AtomicBo
             told = Instant::now();
             print::note(&format!("not begun yet: {}", refusals.join("; ")));
         }
-        tokio::select! {
-            error = mover.ended() => return Err(ended(error)),
-            () = tokio::time::sleep(LOOK_EVERY) => {}
-        }
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

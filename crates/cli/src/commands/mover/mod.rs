@@ -123,7 +123,7 @@ fn ended(error: MoveError) -> CliError {
             let place = halt.position.map_or_else(String::new, |position| format!(" at {position}"));
             CliError::new(Kind::MoveEnded, format!("the move has halted{place}: {}", halt.what)).hint(halt.remedy)
         }
-        error @ MoveError::Server { .. } => CliError::new(Kind::MoveEnded, "the move has ended")
+        error if error.is_lost() => CliError::new(Kind::MoveLost, "the move has lost a server")
             .source(error)
             .hint("start it again: it goes on from what it has committed"),
         error => CliError::new(Kind::MoveEnded, "the move has ended").source(error),
