@@ -56,7 +56,7 @@ crash-move: packages ## the classic move, whose engine dies after every event (l
 	$(CARGO) build --release --locked -p piton-cli -p piton-testkit -p xtask --bins
 	PITON_DEMO_BINARIES=target/release target/release/xtask crash-move
 
-chaos-move: packages ## a live move there and back, in which everything is killed at every step: 110 named kills, 40 random (long)
+chaos-move: packages ## a live move there and back, in which everything is killed at every step: 100 named kills, 40 random (long)
 	$(CARGO) build --release --locked -p piton-cli -p xtask --bins
 	PITON_DEMO_BINARIES=target/release target/release/xtask chaos-move
 

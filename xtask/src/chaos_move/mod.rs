@@ -114,7 +114,9 @@ fn strike_all(field: &mut Field<'_>, kills: &[Kill], interrupted: &AtomicBool, m
         kills.iter().enumerate().map(|(at, kill)| (at + 1, *kill, 1)).collect();
     while let Some((number, kill, tries)) = left.pop_front() {
         if interrupted.load(Ordering::SeqCst) {
-            return Err("interrupted".into());
+            // What was seen so far is told; that it is not all makes it a failure.
+            println!("interrupted");
+            break;
         }
         // A random instant is one of a whole run, which only the first of a chain is.
         let whole = matches!(kill.when, When::Instant(_));
