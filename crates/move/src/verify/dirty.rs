@@ -131,6 +131,11 @@ impl DirtyKeys {
         inner.order.iter().take(most).map(|(count, (table, key))| (*table, key.clone(), *count)).collect()
     }
 
+    /// Whether the key has not changed since it was taken.
+    pub(crate) fn has(&self, (table, key, count): &Taken) -> bool {
+        self.lock().keys.get(&(*table, key.clone())) == Some(count)
+    }
+
     /// Both sides were equal at this key, unless it changed since it was taken.
     pub(crate) fn clean(&self, (table, key, count): Taken) {
         let mut inner = self.lock();

@@ -156,23 +156,55 @@ impl Verifier {
 
     /// Looks at dirty keys once; those that are equal are clean, those that differ for certain are told.
     pub(crate) async fn look(&mut self, dirty: &DirtyKeys, batch: Vec<Taken>) -> Result<()> {
-        let mut by_table: BTreeMap<u32, Vec<Taken>> = BTreeMap::new();
-        for key in batch {
-            by_table.entry(key.0).or_default().push(key);
-        }
-        for (table, batch) in by_table {
-            self.pass().await?;
-            let keys: Vec<Row> = batch.iter().map(|(_, key, _)| key.clone()).collect();
-            self.found.rows += keys.len() as u64;
-            let (ours, theirs) = self.among(table, &keys).await?;
-            let from = self.found.differences.len();
-            let busy: BTreeSet<Row> = self.again(table, &ours, &theirs).await?.into_iter().collect();
-            let different: Vec<Difference> = self.found.differences[from..].to_vec();
-            let is_clean = |key: &Row| !busy.contains(key) && different.iter().all(|found| found.at.1 != *key);
-            batch.into_iter().filter(|(_, key, _)| is_clean(key)).for_each(|taken| dirty.clean(taken));
-            different.into_iter().for_each(|found| dirty.differs(found));
+        self.found.rows += batch.len() as u64;
+        // The stream is waited for once, not for each table: with many of them that would take longer than keys need to change.
+        self.pass().await?;
+        let mut open: Vec<(Taken, Option<Pair>)> = batch.into_iter().map(|taken| (taken, None)).collect();
+        for look in 0..MOST_LOOKS {
+            if look > 0 {
+                self.pass().await?;
+                // Which changed again has its turn again: nobody waits for those that always change.
+                open.retain(|(taken, _)| dirty.has(taken));
+                self.found.rechecked += open.len() as u64;
+            }
+            if open.is_empty() {
+                break;
+            }
+            open = self.once(dirty, open).await?;
         }
         Ok(())
+    }
+
+    /// Looks at each of these keys once: equal ones are clean; those that differ as before differ. Gives the others.
+    async fn once(
+        &mut self,
+        dirty: &DirtyKeys,
+        keys: Vec<(Taken, Option<Pair>)>,
+    ) -> Result<Vec<(Taken, Option<Pair>)>> {
+        let mut by_table: BTreeMap<u32, Vec<(Taken, Option<Pair>)>> = BTreeMap::new();
+        for key in keys {
+            by_table.entry(key.0.0).or_default().push(key);
+        }
+        let mut left = Vec::new();
+        for (table, keys) in by_table {
+            let wanted: Vec<Row> = keys.iter().map(|((_, key, _), _)| key.clone()).collect();
+            let (ours, theirs) = self.among(table, &wanted).await?;
+            let mut now = differing(&ours, &theirs);
+            for (taken, before) in keys {
+                match now.remove(&taken.1) {
+                    None => dirty.clean(taken),
+                    Some(pair) if before.as_ref() == Some(&pair) => {
+                        let from = self.found.differences.len();
+                        self.found.add(table, &self.tables[table as usize].0, &taken.1, &pair);
+                        self.found.differences[from..].iter().cloned().for_each(|found| dirty.differs(found));
+                    }
+                    Some(pair) => left.push((taken, Some(pair))),
+                }
+            }
+            // Rows found by a key that their collation takes for the same: each is looked at by its own.
+            dirty.touch(table, now.into_keys());
+        }
+        Ok(left)
     }
 
     /// Waits until what the source has logged by now is applied.
