@@ -82,6 +82,12 @@ impl Piton {
         self.engine(world, &["resume".to_owned(), "@last".to_owned()], None)
     }
 
+    /// Which run is the last; `None` before the first.
+    pub(super) fn last(&self, world: &World) -> Option<String> {
+        let shown = self.json(world, &["show", "@last", "--json"]).ok()?;
+        shown["id"].as_str().map(str::to_owned)
+    }
+
     /// Where the last run is; `None` while it goes on.
     pub(super) fn end(&self, world: &World) -> Result<Option<End>> {
         let shown = self.json(world, &["show", "@last", "--json"])?;

@@ -90,6 +90,7 @@ impl Field<'_> {
         let began = Instant::now();
         let service = self.world.service()?;
         let prober = probe::Prober::start(self.world.addresses(), self.world.account())?;
+        let last = self.piton.last(self.world);
         let mut engine = self.piton.run(self.world, epoch, stop.as_deref())?;
         let stands = match kill.when {
             When::At { point, .. } => {
@@ -106,7 +107,7 @@ impl Field<'_> {
             signal(stands, Signal::CONT);
         }
         let death = death?;
-        self.bring_back(kill.victim, epoch, &mut engine)?;
+        self.bring_back(kill.victim, epoch, (&mut engine, last))?;
         until(&mut engine, RUN_LIMIT, || None::<()>)?;
         let end = self.piton.end(self.world)?.ok_or("the engine has ended, and its run has not")?;
         service.writes_again(LAST_WRITES)?;
@@ -180,8 +181,13 @@ impl Field<'_> {
     }
 
     /// What a service manager does, and for an engine an operator.
-    fn bring_back(&mut self, victim: Victim, epoch: u64, engine: &mut Guarded) -> Result<()> {
+    fn bring_back(&mut self, victim: Victim, epoch: u64, who: (&mut Guarded, Option<String>)) -> Result<()> {
+        let (engine, before) = who;
         match victim {
+            // It died before there was a run: what did not begin is begun.
+            Victim::Engine if self.piton.last(self.world) == before => {
+                *engine = self.piton.run(self.world, epoch, None)?;
+            }
             Victim::Engine => *engine = self.piton.resume(self.world)?,
             Victim::Mover => {}
             Victim::Gate => self.world.gate_mut()?.restart()?,
