@@ -154,7 +154,7 @@ fn a_service_is_held_switched_and_released_by_hand() {
     while gate.words.read_line(&mut rest).unwrap() > 0 {}
     assert_eq!(rest, "open to old (epoch 0)\n");
     assert!(!world.dir.path().join("gate.sock").exists());
-    assert!(world.ask(&["status"], 1).contains("error[P0040]"));
+    assert!(world.ask(&["status"], 75).contains("error[P0040]"));
 }
 
 #[test]

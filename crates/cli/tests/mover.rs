@@ -357,7 +357,7 @@ fn words_that_make_no_move_are_refused_with_what_is_missing() {
     let (code, told) = ask(&["prepare", "--name", "a", "--account", "app"], true);
     assert!(code == 2 && told.contains("USER@HOST"), "{told}");
     let (code, told) = ask(&["copy", "--name", "a", "--table", "s.t"], true);
-    assert!(code == 1 && told.contains("error[P0045]") && !told.contains("hidden"), "{told}");
+    assert!(code == 75 && told.contains("error[P0048]") && !told.contains("hidden"), "{told}");
     let (code, told) = ask(&["status", "--name", "a"], true);
     assert!(code == 1 && told.contains("error[P0043]") && told.contains("127.0.0.1:1"), "{told}");
 }
