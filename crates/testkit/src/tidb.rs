@@ -193,10 +193,12 @@ impl TiDb {
     fn configure(&self, options: &Options) -> Result<(), SetupError> {
         let folder = self.folder.path();
         // Its accounts are made before it first listens: at no time does it let anybody in without a password. `alter
-        // user` does not find `root` that early.
+        // user` does not find `root` that early. The built-in storage has nobody who writes down how far its past is gone, without which
+        // TiDB reads none of it: nothing is.
         let accounts = format!(
             "update mysql.user set authentication_string = password('{password}') where user = 'root';\n\
              create user {admin}@'%' identified by '{password}';\n\
+             insert into mysql.tidb values ('tikv_gc_safe_point', '20061002-15:04:05.000 +0000', '');\n\
              grant all privileges on *.* to {admin}@'%' with grant option;\n",
             admin = Self::ADMIN,
             password = self.password,

@@ -261,6 +261,9 @@ impl<'a> Driver<'a> {
             Step::ReadEndAgain => {
                 let end = self.end.clone().unwrap_or_default();
                 preflight::nothing_after(source(&mut self.source)?, &end).await?;
+                if self.plan.way_back == WayBack::GivenUp {
+                    self.keep_cut(attempt).await?;
+                }
             }
             Step::Commit => return self.change(attempt, Change::Commit).await,
             Step::OpenTarget => self.open_target(attempt).await?,
@@ -383,6 +386,13 @@ impl<'a> Driver<'a> {
             Some(reverse) => reverse.arm(&from).await.map_err(Fault::No),
             None => Ok(()),
         }
+    }
+
+    /// Where there is no way back, where the target stands is kept all the same: TiDB can be audited as it was then.
+    async fn keep_cut(&mut self, attempt: Attempt) -> Reply<()> {
+        // A target that tells no position cannot be read as it was either.
+        let Ok(Some(at)) = preflight::instant(target(&mut self.target)?).await else { return Ok(()) };
+        self.table.keep_reverse(source(&mut self.source)?, attempt, &at).await.map(drop)
     }
 
     async fn open_target(&mut self, attempt: Attempt) -> Reply<()> {

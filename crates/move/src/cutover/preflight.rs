@@ -59,11 +59,15 @@ pub(super) async fn look(source: &mut Link, target: &mut Link, fence: &Fence, wa
 }
 
 pub(super) async fn position(link: &mut Link) -> Reply<Position> {
-    let row: Option<mysql_async::Row> = link.first("SHOW MASTER STATUS").await?;
-    let read = row.and_then(|row| Some(Position::new(row.get::<String, _>(0)?, row.get::<u64, _>(1)?)));
     // TiDB answers too, with a timestamp in place of a position.
-    let real = read.filter(|position| position.file.contains('.'));
+    let real = instant(link).await?.filter(|position| position.file.contains('.'));
     real.ok_or_else(|| Fault::No("the server writes no log".to_owned()))
+}
+
+/// What a server calls now: a position of its log, or TiDB's timestamp.
+pub(super) async fn instant(link: &mut Link) -> Reply<Option<Position>> {
+    let row: Option<mysql_async::Row> = link.first("SHOW MASTER STATUS").await?;
+    Ok(row.and_then(|row| Some(Position::new(row.get::<String, _>(0)?, row.get::<u64, _>(1)?))))
 }
 
 /// c6b: after the end there is nothing but what movers write.

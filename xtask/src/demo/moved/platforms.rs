@@ -21,7 +21,7 @@ const TARGET: &str = "PITON_DEMO_TARGET";
 /// What a mover's account needs on MariaDB, as docs/move.md says.
 const MOVER: &str = "grant all on shop.* to mover@'%' with grant option;
     grant all on piton_move.* to mover@'%'; grant select on mysql.* to mover@'%';
-    grant replication slave, slave monitor, binlog monitor, binlog admin, read only admin, connection admin, process, create user on *.* to mover@'%'";
+    grant replication slave, slave monitor, binlog monitor, binlog admin, read only admin, connection admin, process, create user on *.* to mover@'%' with grant option";
 /// What a gate's account needs on MariaDB, as docs/gate.md says.
 const GATE: &str = "grant select on mysql.* to gate@'%'; grant all on piton_move.* to gate@'%';
     grant binlog admin, read only admin, connection admin, process, create user on *.* to gate@'%'";
