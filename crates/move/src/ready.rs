@@ -170,10 +170,9 @@ impl Ready {
             applied: shared.frontier.applied(),
             found: verify::Verified::default(),
         });
-        let progress = shared.frontier.progress();
-        tasks.spawn(verify::keep(kept, Arc::clone(&shared.dirty), is_copied.clone(), progress));
-        let asked = Some(Asked { source, verifier: asked });
-        Ok(Mover { config, tables: pairs, shared, copied: is_copied, pace, tasks, asked, repair })
+        tasks.spawn(verify::keep(kept, Arc::clone(&shared.dirty), is_copied.clone(), shared.frontier.progress()));
+        let asked = Asked { source, verifier: asked };
+        Ok(Mover { config, tables: pairs, shared, copied: is_copied, pace, tasks, asked: Some(asked), repair })
     }
 }
 
