@@ -270,11 +270,12 @@ fn ways_that_exclude_each_other_may_use_a_name_each() {
 
 #[test]
 fn a_pack_is_loaded_by_its_name_and_is_sound() {
-    let name = "@piton/move.star";
-    let pack = piton_lang::packs::source(name).unwrap();
-    let book = format!("load(\"{name}\", \"mover\")\ndef main():\n    return mover\n### {name}\n{pack}");
-    let loaded = support::load(&book).unwrap_or_else(|errors| panic!("{errors}"));
-    assert_eq!(loaded.warnings().iter().count(), 0, "{}", loaded.warnings());
+    for (name, has) in [("@piton/move.star", "mover"), ("@piton/mysql.star", "definition")] {
+        let pack = piton_lang::packs::source(name).unwrap();
+        let book = format!("load(\"{name}\", \"{has}\")\ndef main():\n    return {has}\n### {name}\n{pack}");
+        let loaded = support::load(&book).unwrap_or_else(|errors| panic!("{errors}"));
+        assert_eq!(loaded.warnings().iter().count(), 0, "{}", loaded.warnings());
+    }
     check(
         "load(\"@piton/mvoe.star\", \"a\")\n",
         expect![[r#"
@@ -282,7 +283,7 @@ fn a_pack_is_loaded_by_its_name_and_is_sound() {
          ┌─ main.star:1:6
         1│ load("@piton/mvoe.star", "a")
          │      ^^^^^^^^^^^^^^^^^^
-         = help: the packs of this binary are @piton/move.star
+         = help: the packs of this binary are @piton/move.star, @piton/mysql.star
     "#]],
     );
 }
