@@ -95,7 +95,7 @@ const REFUSALS: &[(&str, &str, &str, &str)] = &[
         "create table t (id int primary key)",
         "its engine is MyISAM",
     ),
-    ("absent", "create table t (id int primary key)", "", "not on both servers"),
+    ("absent", "create table t (id int primary key)", "", "not on the target"),
     (
         "narrow",
         "create table t (id bigint primary key)",
