@@ -129,9 +129,9 @@ async fn arming_again_begins_at_the_new_position_whatever_an_earlier_attempt_had
     back.wait_applied(&end).await.unwrap();
     assert_eq!(servers.differences("again"), Vec::<String>::new());
     back.stop().await;
-    // What the next epoch has taken, an old one arms no more.
+    // What the next epoch has taken, an old one records no more.
     Mover::retire(&config.source, &config.name, 3).await.unwrap();
-    let late = Reverse::prepare(turned(&config, 2)).await.unwrap().arm(&from).await.unwrap_err();
+    let late = Reverse::prepare(turned(&config, 2)).await.unwrap_err();
     assert!(matches!(late, MoveError::Retired { ours: 2, found: 3 }), "{late}");
 }
 
