@@ -23,10 +23,13 @@ lint: ## formatting and lints, where rustfmt and clippy are installed
 	@if $(CARGO) fmt --version >/dev/null 2>&1; then $(CARGO) fmt --all --check; else echo "rustfmt is not installed: formatting is not checked"; fi
 	@if $(CARGO) clippy --version >/dev/null 2>&1; then $(CARGO) clippy --workspace --all-targets --locked -- -D warnings; else echo "clippy is not installed: lints are not checked"; fi
 
+# The classic move, whose engines die hundreds of times, mostly waits: it runs beside the tests, with binaries of its own.
 test: packages ## every test, against real servers and processes
 	$(CARGO) build --workspace --bins --locked
-	PITON_REQUIRE_SERVERS=1 $(CARGO) test --workspace --locked --no-fail-fast
-	PITON_DEMO_BINARIES=target/debug target/debug/xtask crash-move few
+	@mkdir -p target/deaths && cp target/debug/piton target/debug/piton-ledger target/debug/xtask target/deaths/
+	@PITON_DEMO_BINARIES=target/deaths target/deaths/xtask crash-move few > target/deaths/log 2>&1 & deaths=$$!; \
+		PITON_REQUIRE_SERVERS=1 $(CARGO) test --workspace --locked --no-fail-fast; tested=$$?; \
+		wait $$deaths; died=$$?; tail -n 15 target/deaths/log; [ $$tested = 0 ] && [ $$died = 0 ]
 	PITON_DEMO_BINARIES=target/debug target/debug/xtask chaos-move few
 
 SEEDS ?= 1..1001
