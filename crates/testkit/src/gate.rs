@@ -13,7 +13,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::process::{Guarded, SetupError, free_port, tail};
+use crate::free_port;
+use crate::process::{Guarded, SetupError, tail};
 
 const READY_LIMIT: Duration = Duration::from_secs(20);
 const READY_EVERY: Duration = Duration::from_millis(5);

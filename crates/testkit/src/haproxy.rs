@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::process::{Guarded, SetupError, find_program, free_port, tail};
+use crate::free_port;
+use crate::process::{Guarded, SetupError, find_program, tail};
 
 /// The Debian package that has the balancer.
 pub const PACKAGE: &str = "haproxy";

@@ -5,6 +5,7 @@
 //! depends on no other crate of ours, so that what it finds is found independently.
 
 mod endpoint;
+mod port;
 mod process;
 mod random;
 
@@ -21,4 +22,5 @@ pub mod server;
 pub mod tidb;
 
 pub use endpoint::Account;
-pub use process::{Guarded, SetupError, find_program, free_port};
+pub use port::free_port;
+pub use process::{Guarded, SetupError, find_program};

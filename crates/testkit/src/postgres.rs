@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Signal, geteuid};
 use tempfile::TempDir;
 
-use crate::process::{Guarded, SetupError, find_program, free_port, tail};
+use crate::free_port;
+use crate::process::{Guarded, SetupError, find_program, tail};
 use crate::random;
 
 /// The Debian package that has the server.

@@ -213,17 +213,6 @@ pub(crate) fn tail(log: &Path) -> String {
     lines[lines.len().saturating_sub(LINES)..].join("\n")
 }
 
-/// A TCP port of the loopback interface that was free a moment ago.
-///
-/// # Errors
-/// When there is none.
-pub fn free_port() -> Result<u16, SetupError> {
-    std::net::TcpListener::bind(("127.0.0.1", 0))
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port())
-        .map_err(SetupError::io("find a free port"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

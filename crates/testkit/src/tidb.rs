@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::free_port;
 use crate::mariadb::CLIENT_PACKAGE;
-use crate::process::{Guarded, SetupError, find_program, free_port, tail};
+use crate::process::{Guarded, SetupError, find_program, tail};
 use crate::random;
 
 /// What finds the server, from the crate's folder. Exits with [`NOT_AT_HAND`] when there is none.

@@ -156,7 +156,7 @@ fn an_anchor_is_posted_to_a_url_and_only_a_2xx_is_taken_for_done() {
         assert!(!ran.err.contains("hunter2") && !ran.err.contains('\x1b'), "{}", ran.err);
         server.join().unwrap();
     }
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gone = format!("127.0.0.1:{}", piton_testkit::free_port().unwrap());
     let ran = place.ran(&["receipt", "@last", "-o", "r.json", "--anchor", &format!("http://{gone}/")]).ends(1);
     assert!(ran.err.contains("Connection refused"), "{}", ran.err);
 }
