@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test's own trouble is a failed test")]
 
-use piton_testkit::SetupError;
+use piton_testkit::available;
 use piton_testkit::mariadb::{MariaDb, Options};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::Value;
@@ -37,13 +37,7 @@ impl Drop for Gate {
 }
 
 fn server(options: Options) -> Option<MariaDb> {
-    let server = match MariaDb::start(options) {
-        Err(SetupError::Missing { .. }) if std::env::var_os("PITON_REQUIRE_SERVERS").is_none() => {
-            println!("SKIPPED: no MariaDB server here");
-            return None;
-        }
-        server => server.unwrap(),
-    };
+    let server = available(MariaDb::start(options))?;
     server
         .sql(&format!(
             "create database shop; create table shop.w (id int primary key, note varchar(20)); create database piton_move; \

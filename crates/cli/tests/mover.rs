@@ -5,14 +5,13 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test's own trouble is a failed test")]
 
-use piton_testkit::SetupError;
 use piton_testkit::gate::Gate;
 use piton_testkit::ledger::{Account, Settings, Stats, prepare, reconcile, serve};
 use piton_testkit::mariadb::{MariaDb, Options};
 use piton_testkit::server::Server;
 use piton_testkit::tidb::{self, TiDb};
+use piton_testkit::{SetupError, available};
 use serde_json::Value;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
@@ -54,13 +53,7 @@ fn parsed(answer: &str) -> Value {
 }
 
 fn server(server_id: u32) -> Option<MariaDb> {
-    match MariaDb::start(Options { server_id, ..Options::default() }) {
-        Err(SetupError::Missing { .. }) if std::env::var_os("PITON_REQUIRE_SERVERS").is_none() => {
-            println!("SKIPPED: no MariaDB server here");
-            None
-        }
-        server => Some(server.unwrap()),
-    }
+    available(MariaDb::start(Options { server_id, ..Options::default() }))
 }
 
 fn account() -> Account {
@@ -75,14 +68,7 @@ const ON_MARIADB: &str = "grant select on mysql.* to gate@'%'; grant all on pito
     grant binlog admin, read only admin, connection admin, process, create user on *.* to gate@'%'";
 
 fn tidb() -> Option<Server> {
-    match TiDb::start(&tidb::Options::default()) {
-        Err(error @ SetupError::NotAtHand { .. }) if std::env::var_os("PITON_REQUIRE_TIDB").is_none() => {
-            // Not by a macro: what a passing test prints with one is not shown.
-            let _ = writeln!(std::io::stderr(), "*** SKIPPED, NOTHING WAS TESTED: {error}");
-            None
-        }
-        server => Some(Server::TiDb(server.unwrap())),
-    }
+    available(TiDb::start(&tidb::Options::default())).map(Server::TiDb)
 }
 
 fn gate(old: &MariaDb, new: &Server) -> Gate {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, SslOpts};
 use piton_gate::{Account, Backend, BackendTls, Config, Gate, HoldOptions};
-use piton_testkit::SetupError;
+use piton_testkit::available;
 use piton_testkit::tidb::{Options, TiDb};
 use support::{PASSWORD, World, block_on};
 
@@ -18,14 +18,7 @@ const LONG: Duration = Duration::from_secs(60);
 const HASH: &str = "*14E65567ABDB5135D0CFD9A70B3032C179A49EE7";
 
 fn tidb() -> Option<TiDb> {
-    match TiDb::start(&Options { tls: true, ..Options::default() }) {
-        Ok(server) => Some(server),
-        Err(SetupError::NotAtHand { .. }) if std::env::var_os("PITON_REQUIRE_TIDB").is_none() => {
-            println!("SKIPPED: no TiDB server here (make tidb)");
-            None
-        }
-        Err(error) => panic!("{error}"),
-    }
+    available(TiDb::start(&Options { tls: true, ..Options::default() }))
 }
 
 fn backend(server: &TiDb) -> Backend {

@@ -23,7 +23,7 @@ use crate::schema::{Dialect, Table};
 use crate::session;
 use crate::throttle::Pace;
 use crate::verify::dirty::Dirty;
-use crate::verify::{Difference, Verified, Verifier};
+use crate::verify::{Difference, Ends, Verified, Verifier};
 
 /// Dirty keys looked at together when somebody waits for it.
 const AT_ONCE: usize = 1000;
@@ -253,7 +253,10 @@ impl Mover {
         }
         let (config, tables, applied) = (&self.config, Arc::clone(&self.tables), self.shared.frontier.applied());
         let dirty = &self.shared.dirty;
-        let verifying = async { Verifier::open(config, tables, applied).await?.all(dirty).await };
+        let verifying = async {
+            let ends = Ends::open(config, Arc::clone(&tables)).await?;
+            Verifier::open(config, tables, applied).await?.all(ends, dirty).await
+        };
         tokio::select! {
             verified = verifying => verified,
             error = ended(&mut self.tasks) => Err(error),

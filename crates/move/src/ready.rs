@@ -26,7 +26,7 @@ use crate::source::heartbeat::{self, Mark};
 use crate::source::log::Log;
 use crate::throttle::{Pace, Throttle};
 use crate::verify::dirty::DirtyKeys;
-use crate::verify::{self, Verifier};
+use crate::verify::{self, Ends, Verifier};
 
 /// How often the source gets a heartbeat: bounds how far an idle lane's checkpoint lies back, and how fresh the lag is.
 const BEAT: Duration = Duration::from_millis(500);
@@ -47,6 +47,7 @@ pub(crate) struct Ready {
     throttle: Throttle,
     beat: Conn,
     verifiers: [(Conn, Conn); 2],
+    ends: Conn,
 }
 
 impl Ready {
@@ -80,6 +81,7 @@ impl Ready {
             throttle: Throttle { conn: on_source().await?, replicas, limits: config.limits },
             beat: on_source().await?,
             verifiers: [(on_source().await?, on_target().await?), (on_source().await?, on_target().await?)],
+            ends: on_source().await?,
             config,
             looked,
             shape,
@@ -105,7 +107,7 @@ impl Ready {
 
     /// Starts its tasks.
     pub(crate) async fn launch(self, found: Found) -> Result<Mover> {
-        let Self { config, looked, shape, source, mut lanes, log, copier, throttle, beat, verifiers, .. } = self;
+        let Self { config, looked, shape, source, mut lanes, log, copier, throttle, beat, verifiers, ends, .. } = self;
         let tables = looked.tables;
         let targets: Vec<Table> = tables.iter().map(|table| table.on_target(looked.dialect)).collect();
         let from = found.positions.iter().min().cloned().ok_or(MoveError::Ended)?;
@@ -166,11 +168,11 @@ impl Ready {
             source,
             target,
             tables: Arc::clone(&pairs),
-            chunk_rows: config.limits.chunk_rows,
             applied: shared.frontier.applied(),
             found: verify::Verified::default(),
         });
-        tasks.spawn(verify::keep(kept, Arc::clone(&shared.dirty), is_copied.clone(), shared.frontier.progress()));
+        let ends = Ends { source: ends, tables: Arc::clone(&pairs), chunk_rows: config.limits.chunk_rows };
+        tasks.spawn(verify::keep(kept, ends, Arc::clone(&shared.dirty), is_copied.clone(), shared.frontier.progress()));
         let asked = Asked { source, verifier: asked };
         Ok(Mover { config, tables: pairs, shared, copied: is_copied, pace, tasks, asked: Some(asked), repair })
     }

@@ -129,10 +129,40 @@ pub(crate) async fn open(side: Side, url: &str) -> Result<Conn> {
     Ok(conn)
 }
 
+/// What a server calls a statement depends on its age.
+pub(crate) struct Words {
+    /// Where its log ends: file and offset come first.
+    pub(crate) log_status: &'static str,
+    pub(crate) replica_status: &'static str,
+    /// The column of seconds in `replica_status`.
+    pub(crate) replica_lag: &'static str,
+}
+
+pub(crate) fn words(conn: &Conn) -> Words {
+    words_of(conn.server_version())
+}
+
+/// MySQL 8.4 has lost the old words, which MariaDB (10 and later) and TiDB (8.0 by its own word) keep.
+fn words_of((major, minor, _): (u16, u16, u16)) -> Words {
+    if major == 9 || (major == 8 && minor >= 4) {
+        return Words {
+            log_status: "SHOW BINARY LOG STATUS",
+            replica_status: "SHOW REPLICA STATUS",
+            replica_lag: "Seconds_Behind_Source",
+        };
+    }
+    Words {
+        log_status: "SHOW MASTER STATUS",
+        replica_status: "SHOW SLAVE STATUS",
+        replica_lag: "Seconds_Behind_Master",
+    }
+}
+
 /// Where the source's log ends now.
 pub(crate) async fn position(conn: &mut Conn) -> Result<Position> {
+    let status = words(conn).log_status;
     let row: Option<mysql_async::Row> =
-        conn.query_first("SHOW MASTER STATUS").await.map_err(MoveError::server(Side::Source, "read its position"))?;
+        conn.query_first(status).await.map_err(MoveError::server(Side::Source, "read its position"))?;
     let read = row.and_then(|row| Some(Position::new(row.get::<String, _>(0)?, row.get::<u64, _>(1)?)));
     read.ok_or_else(|| MoveError::halt("the source writes no log", "start the source with log_bin"))
 }
@@ -166,6 +196,16 @@ pub(crate) fn is_same(one: &str, other: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_server_is_asked_in_its_own_words() {
+        for old in [(10, 11, 19), (11, 8, 2), (8, 0, 11), (8, 0, 44), (5, 7, 44)] {
+            assert_eq!(words_of(old).log_status, "SHOW MASTER STATUS", "{old:?}");
+        }
+        for new in [(8, 4, 0), (9, 5, 0)] {
+            assert_eq!(words_of(new).log_status, "SHOW BINARY LOG STATUS", "{new:?}");
+        }
+    }
 
     #[test]
     fn a_url_may_name_the_authority_of_the_servers_certificate() {

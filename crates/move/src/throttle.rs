@@ -87,13 +87,14 @@ impl Throttle {
             return Ok(Some(format!("{running} threads run on the source, more than {}", self.limits.threads_running)));
         }
         for replica in &mut self.replicas {
+            let words = crate::session::words(replica);
             let status: Option<mysql_async::Row> = replica
-                .query_first("SHOW SLAVE STATUS")
+                .query_first(words.replica_status)
                 .await
                 .map_err(MoveError::server(Side::Source, "look at a replica's lag"))?;
             let Some(status) = status else { continue };
             // NULL: it does not replicate at all. Waiting for it would wait for a person.
-            let lag: Option<u64> = status.get::<Option<u64>, _>("Seconds_Behind_Master").flatten();
+            let lag: Option<u64> = status.get::<Option<u64>, _>(words.replica_lag).flatten();
             if lag.is_some_and(|lag| lag > self.limits.replica_lag_s) {
                 return Ok(Some(format!("a replica is {} s behind", lag.unwrap_or(0))));
             }

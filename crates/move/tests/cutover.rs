@@ -126,6 +126,72 @@ async fn cut(source: &str, target: &str, control: PathBuf, deadline: Duration, s
     (report, feed)
 }
 
+/// What makes a cutover end before anybody waits: what somebody does on the source, what is told of it, how it is taken back.
+const SPOILT: &[(&str, &str, &str)] = &[
+    ("set global event_scheduler = on", "the source's event scheduler writes", "set global event_scheduler = off"),
+    (
+        "xa start 'x'; insert into shop.w values (1, 'x'); xa end 'x'; xa prepare 'x'",
+        "1 XA transactions are prepared",
+        "xa rollback 'x'",
+    ),
+    (
+        "set global innodb_flush_log_at_trx_commit = 2",
+        "innodb_flush_log_at_trx_commit of the source is not 1",
+        "set global innodb_flush_log_at_trx_commit = 1",
+    ),
+    ("alter user app@'%' account lock", "is locked on the source", "alter user app@'%' account unlock"),
+    ("change master to master_host = '127.0.0.1', master_user = 'x'", "a replica of another", "reset slave all"),
+];
+
+/// What a session does as long as it is there, its account, and what is told of it.
+const PRESENT: &[(&str, &str, &str)] = &[
+    ("dba", "do sleep(600)", "writes on in spite of the fence; let it leave, or revoke READ ONLY ADMIN"),
+    ("owner", "/* by hand */ alter table shop.slow add column c int", "runs ALTER on the source; let it end"),
+];
+
+#[test]
+fn what_would_spoil_a_cutover_is_named_before_anybody_waits() {
+    let deadline = Duration::from_secs(10);
+    let Some(world) = World::start(deadline) else { return };
+    let source = &world.servers.source;
+    let accounts = "create user dba@'%' identified by 'pw'; grant read only admin on *.* to dba@'%';
+        create user owner@'%' identified by 'pw'; grant all on shop.* to owner@'%'";
+    source.sql(&format!("create table shop.slow (id int primary key); {accounts}")).unwrap();
+    let plan = world.plan(deadline);
+    let told = || world.runtime.block_on(Driver::new(plan.clone(), Vec::new()).run(Goal::Move));
+    for (spoil, reason, mend) in SPOILT {
+        source.sql(spoil).unwrap();
+        let report = told();
+        assert_eq!(report.outcome, Outcome::Nothing, "{spoil}: {report:?}");
+        assert!(report.reasons.iter().any(|told| told.contains(reason)), "{spoil}: {report:?}");
+        assert!(report.pause.is_none(), "{spoil}: {report:?}");
+        source.sql(mend).unwrap();
+    }
+    // Who reads keeps a definition waiting.
+    let url = source.url("shop");
+    let mut reader = world.runtime.block_on(Conn::from_url(&url)).unwrap();
+    world.runtime.block_on(reader.query_drop("start transaction; select * from slow")).unwrap();
+    for (user, does, reason) in PRESENT {
+        let opts = as_app(source.port()).user(Some(*user)).pass(Some("pw")).db_name(None::<String>);
+        let session = world.runtime.spawn(async move {
+            let mut conn = Conn::new(opts).await.unwrap();
+            conn.query_drop(*does).await
+        });
+        let there =
+            format!("select count(*) from information_schema.processlist where user = '{user}' and info is not null");
+        while source.sql(&there).unwrap() != "1\n" {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let report = told();
+        assert_eq!(report.outcome, Outcome::Nothing, "{user}: {report:?}");
+        let named = |told: &&String| told.starts_with(&format!("{user}@")) && told.contains(reason);
+        assert_eq!(report.reasons.iter().filter(named).count(), 1, "{user}: {report:?}");
+        let kill = format!("select concat('kill ', id) from information_schema.processlist where user = '{user}'");
+        source.sql(source.sql(&kill).unwrap().trim()).unwrap();
+        assert!(world.runtime.block_on(session).unwrap().is_err());
+    }
+}
+
 #[test]
 fn a_cutover_under_writers_loses_no_write_and_fails_none() {
     let deadline = Duration::from_secs(10);

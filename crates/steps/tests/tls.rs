@@ -5,12 +5,13 @@
 mod support;
 
 use piton_core::Value;
+use piton_testkit::available;
 use piton_testkit::mariadb::{self, MariaDb};
 use piton_testkit::postgres::Postgres;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
-use support::{World, available, mariadb, postgres};
+use support::{World, mariadb, postgres};
 
 /// An authority, and a certificate of it for the name `db.test`, as files that any account may read but the key.
 fn certificates(folder: &Path) -> bool {

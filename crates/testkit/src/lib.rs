@@ -4,6 +4,7 @@
 //! a move, and the checker that compares what the service was promised with what a server holds. Development only: it
 //! depends on no other crate of ours, so that what it finds is found independently.
 
+mod available;
 mod endpoint;
 mod port;
 mod process;
@@ -21,6 +22,7 @@ pub mod question;
 pub mod server;
 pub mod tidb;
 
+pub use available::available;
 pub use endpoint::Account;
 pub use port::free_port;
 pub use process::{Guarded, SetupError, find_program};

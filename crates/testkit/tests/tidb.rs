@@ -5,28 +5,17 @@
 #![allow(clippy::unwrap_used)] // a test helper, where a failure should stop the test
 
 use std::collections::HashMap;
-use std::io::Write as _;
 
 use mysql_async::prelude::Queryable as _;
 use mysql_async::{Conn, Error, Opts, OptsBuilder, SslOpts, Value};
-use piton_testkit::SetupError;
+use piton_testkit::available;
 use piton_testkit::tidb::{Options, TiDb};
 
 /// The password of every account that a transcript makes.
 const PASSWORD: &str = "pw";
 
 fn server(options: &Options) -> Option<TiDb> {
-    match TiDb::start(options) {
-        Ok(server) => Some(server),
-        Err(error @ SetupError::NotAtHand { .. }) => {
-            let required = std::env::var_os("PITON_REQUIRE_TIDB").is_some_and(|value| value == "1");
-            assert!(!required, "PITON_REQUIRE_TIDB=1, but {error}");
-            // Not by a macro: what a passing test prints with one is not shown.
-            let _ = writeln!(std::io::stderr(), "*** SKIPPED, NOTHING WAS TESTED: {error}");
-            None
-        }
-        Err(error) => panic!("{error}"),
-    }
+    available(TiDb::start(options))
 }
 
 /// Plays `name: statement` lines and compares what comes back with the `= answer` below each. A name without its digits

@@ -7,6 +7,7 @@
 
 mod classic;
 mod engine;
+mod ledger;
 mod moved;
 mod packages;
 mod receipt;

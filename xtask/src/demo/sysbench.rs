@@ -1,4 +1,4 @@
-//! sysbench as a service of the shows: a read-write load on four tables of its own.
+//! sysbench as a service of the shows: a read-write load on tables of its own.
 //!
 //! Owns its command line and what it says of errors. It knows one address and gives up when it is refused.
 
@@ -18,6 +18,7 @@ pub(super) struct Sysbench {
     pub(super) account: Account,
     /// Holds the password, so that no argument does.
     pub(super) options_file: PathBuf,
+    pub(super) tables: u32,
 }
 
 impl Sysbench {
@@ -48,7 +49,8 @@ impl Sysbench {
         std::fs::write(&self.options_file, options)?;
         // The file is for sysbench's own options only: a test's options have to be arguments.
         let file = format!("--config-file={}", self.options_file.display());
-        let words = [file.as_str(), "oltp_read_write", "--tables=4", "--table-size=10000"];
+        let tables = format!("--tables={}", self.tables);
+        let words = [file.as_str(), "oltp_read_write", &tables, "--table-size=10000"];
         Ok(words.iter().chain(more).chain(&[verb]).map(|word| (*word).to_owned()).collect())
     }
 }

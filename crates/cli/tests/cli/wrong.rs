@@ -56,9 +56,9 @@ fn a_link_out_of_the_project_is_not_followed() {
 
 #[test]
 fn a_runbook_without_end_is_ended_and_what_it_did_is_kept() {
+    // One that computes on and on takes its minute: the language's own tests have it, with a smaller bound.
     for (body, words) in [
         ("for i in range(100000000):\n        pass", "a range of more than"),
-        ("for i in range(10000000):\n        for j in range(10000000):\n            pass", "too"),
         ("a = [1]\n    for i in range(64):\n        a = a + a", "too"),
         ("s = \"x\"\n    for i in range(64):\n        s = s + s", "too"),
         ("deep(0)", "deep"),

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use mysql_async::{Conn, OptsBuilder, SslOpts};
 use piton_gate::{Account, Backend, Config, Gate};
-use piton_testkit::SetupError;
 use piton_testkit::mariadb::{MariaDb, Options};
+use piton_testkit::{available, find_program};
 
 pub(crate) const PASSWORD: &str = "secret";
 
@@ -25,14 +25,7 @@ pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
 }
 
 pub(crate) fn server(options: Options) -> Option<MariaDb> {
-    let server = match MariaDb::start(options) {
-        Ok(server) => server,
-        Err(SetupError::Missing { .. }) if std::env::var_os("PITON_REQUIRE_SERVERS").is_none() => {
-            println!("SKIPPED: no MariaDB server here");
-            return None;
-        }
-        Err(error) => panic!("{error}"),
-    };
+    let server = available(MariaDb::start(options))?;
     server
         .sql(&format!(
             "create database shop; create user app@'%' identified by '{PASSWORD}'; grant all on *.* to app@'%';\
@@ -115,7 +108,8 @@ impl World {
     }
 
     pub(crate) fn sysbench(&self, test: &str, options: &[&str]) -> Option<Output> {
-        let command = Command::new("sysbench")
+        let program = available(find_program(&["sysbench"], "sysbench"))?;
+        let output = Command::new(program)
             .arg(test)
             .args(["--db-driver=mysql", "--mysql-host=127.0.0.1", "--mysql-user=app", "--mysql-db=shop"])
             .arg(format!("--mysql-password={PASSWORD}"))
@@ -123,13 +117,6 @@ impl World {
             .args(["--tables=2", "--table-size=1000"])
             .args(options)
             .output();
-        match command {
-            Ok(output) => Some(output),
-            Err(_) if std::env::var_os("PITON_REQUIRE_SERVERS").is_none() => {
-                println!("SKIPPED: no sysbench here");
-                None
-            }
-            Err(error) => panic!("{error}"),
-        }
+        Some(output.unwrap())
     }
 }

@@ -90,6 +90,10 @@ impl Link {
         self.dialect == Dialect::TiDb
     }
 
+    pub(super) fn log_status(&self) -> &'static str {
+        crate::session::words(&self.conn).log_status
+    }
+
     async fn get_lock(&mut self, lock: &str, wait_s: f64) -> Reply<bool> {
         let got: Option<Option<u8>> = self.first(&format!("SELECT GET_LOCK('{lock}', {wait_s})")).await?;
         Ok(got.flatten() == Some(1))

@@ -10,6 +10,8 @@ use crate::source::heartbeat::SCHEMA;
 
 /// Events after the end that are looked at; a heartbeat has four.
 const TAIL_EVENTS: u32 = 400;
+/// Sessions that are named at most.
+const MOST_NAMED: u32 = 20;
 
 /// A variable that must have this value, and the remedy.
 const SETTINGS: &[(&str, u64, &str)] = &[
@@ -43,6 +45,8 @@ pub(super) async fn look(source: &mut Link, target: &mut Link, fence: &Fence, wa
     if !replicates.is_empty() {
         refusals.push("the source is a replica of another server; STOP and RESET it".to_owned());
     }
+    refusals.extend(above_the_fence(source).await?);
+    refusals.extend(definitions(source).await?);
     if fence.count() == 0 {
         refusals.push("no account of the application is named; name all that write".to_owned());
     }
@@ -58,6 +62,39 @@ pub(super) async fn look(source: &mut Link, target: &mut Link, fence: &Fence, wa
     Ok(refusals)
 }
 
+/// Sessions that write on in spite of `read_only`. The gates' account may, too: it is known by its rights to the registers.
+async fn above_the_fence(source: &mut Link) -> Reply<Vec<String>> {
+    let is_his = "SUBSTRING_INDEX(grantee, '''@''', 1) = CONCAT('''', user)";
+    let sessions: Vec<(u64, String, String)> = source
+        .all(&format!(
+            "SELECT id, user, host FROM information_schema.processlist WHERE command NOT IN ('Binlog Dump', 'Daemon')
+               AND user <> SUBSTRING_INDEX(USER(), '@', 1)
+               AND EXISTS (SELECT 1 FROM information_schema.user_privileges WHERE {is_his}
+                     AND privilege_type IN ('READ ONLY ADMIN', 'READ_ONLY ADMIN', 'CONNECTION_ADMIN'))
+               AND NOT EXISTS (SELECT 1 FROM information_schema.schema_privileges WHERE {is_his}
+                     AND table_schema = '{SCHEMA}')
+             ORDER BY id LIMIT {MOST_NAMED}"
+        ))
+        .await?;
+    let remedy = "writes on in spite of the fence; let it leave, or revoke READ ONLY ADMIN";
+    let told = |(id, user, host): (u64, String, String)| format!("{user}@{host} (session {id}) {remedy}");
+    Ok(sessions.into_iter().map(told).collect())
+}
+
+/// Statements that hold locks which a fence would wait for, or change what is moved.
+async fn definitions(source: &mut Link) -> Reply<Vec<String>> {
+    let words = "ALTER|CREATE|DROP|RENAME|TRUNCATE|OPTIMIZE|REPAIR|LOCK|FLUSH|BACKUP";
+    let sessions: Vec<(u64, String, String, String)> = source
+        .all(&format!(
+            "SELECT id, user, host, UPPER(REGEXP_SUBSTR(info, '{words}')) FROM information_schema.processlist
+             WHERE id <> CONNECTION_ID() AND info REGEXP '^([[:space:]]|/[*].*[*]/)*({words})[[:space:]]'
+               AND info NOT REGEXP 'CREATE[[:space:]]+TEMPORARY' ORDER BY id LIMIT {MOST_NAMED}"
+        ))
+        .await?;
+    let told = |(id, user, host, word)| format!("{user}@{host} (session {id}) runs {word} on the source; let it end");
+    Ok(sessions.into_iter().map(told).collect())
+}
+
 pub(super) async fn position(link: &mut Link) -> Reply<Position> {
     // TiDB answers too, with a timestamp in place of a position.
     let real = instant(link).await?.filter(|position| position.file.contains('.'));
@@ -66,7 +103,7 @@ pub(super) async fn position(link: &mut Link) -> Reply<Position> {
 
 /// What a server calls now: a position of its log, or TiDB's timestamp.
 pub(super) async fn instant(link: &mut Link) -> Reply<Option<Position>> {
-    let row: Option<mysql_async::Row> = link.first("SHOW MASTER STATUS").await?;
+    let row: Option<mysql_async::Row> = link.first(link.log_status()).await?;
     Ok(row.and_then(|row| Some(Position::new(row.get::<String, _>(0)?, row.get::<u64, _>(1)?))))
 }
 
@@ -91,6 +128,9 @@ pub(super) async fn nothing_after(link: &mut Link, end: &Position) -> Reply<()> 
 fn is_ours(kind: &str, info: &str) -> bool {
     match kind {
         "Gtid" | "Xid" | "Annotate_rows" | "Binlog_checkpoint" | "Gtid_list" => true,
+        // MySQL's: a GTID of its own kind, and a BEGIN apart from it.
+        "Anonymous_Gtid" | "Gtid_tagged" | "Rows_query" => true,
+        "Query" => info == "BEGIN",
         "Update_rows_v1" | "Update_rows" | "Update_rows_v2" => true,
         "Write_rows_v1" | "Write_rows" | "Write_rows_v2" => true,
         // Heartbeats, and the checkpoints of the way back.
@@ -109,6 +149,7 @@ mod tests {
         assert!(is_ours("Table_map", "table_id: 23 (piton_move.lanes)"));
         assert!(!is_ours("Table_map", "table_id: 22 (shop.orders)"));
         assert!(!is_ours("Table_map", "table_id: 22 (shop.`(piton_move.`)"), "a table of a strange name");
+        assert!(is_ours("Anonymous_Gtid", "SET @@SESSION.GTID_NEXT= 'ANONYMOUS'") && is_ours("Query", "BEGIN"));
         assert!(!is_ours("Query", "use `shop`; drop table orders"));
         assert!(!is_ours("Delete_rows_v1", "table_id: 21 flags: STMT_END_F"));
     }

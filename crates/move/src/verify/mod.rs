@@ -69,9 +69,15 @@ pub(crate) struct Verifier {
     pub(crate) target: Conn,
     /// Each table as statements for the source and as those for the target name it.
     pub(crate) tables: Arc<Vec<(Table, Table)>>,
-    pub(crate) chunk_rows: usize,
     pub(crate) applied: watch::Receiver<Position>,
     pub(crate) found: Verified,
+}
+
+/// Where the chunks of a table end, on a session of its own: the next end is looked for while a chunk is summed up.
+pub(crate) struct Ends {
+    pub(crate) source: Conn,
+    pub(crate) tables: Arc<Vec<(Table, Table)>>,
+    pub(crate) chunk_rows: usize,
 }
 
 /// Keeps what is dirty small: passes over each table once, then looks at what has changed since, until the move ends.
@@ -79,6 +85,7 @@ pub(crate) struct Verifier {
 /// Not while the target is far behind: every chunk would differ and wait for the stream, which needs the servers more.
 pub(crate) async fn keep(
     mut verifier: Verifier,
+    mut ends: Ends,
     dirty: Arc<DirtyKeys>,
     mut copied: watch::Receiver<bool>,
     mut progress: watch::Receiver<Progress>,
@@ -90,7 +97,7 @@ pub(crate) async fn keep(
         if let Some(table) = dirty.unpassed() {
             verifier.found = Verified::default();
             dirty.begin_pass(table);
-            let busy = verifier.table(table).await?;
+            let busy = verifier.table(&mut ends, table).await?;
             dirty.touch(table, busy.into_iter());
             std::mem::take(&mut verifier.found.differences).into_iter().for_each(|found| dirty.differs(found));
             dirty.end_pass(table);
@@ -126,20 +133,19 @@ impl Verifier {
             source: crate::session::open(Side::Source, &config.source).await?,
             target: crate::session::open(Side::Target, &config.target).await?,
             tables,
-            chunk_rows: config.limits.chunk_rows,
             applied,
             found: Verified::default(),
         })
     }
 
     /// All tables, whole. What is found counts for what is dirty, too: nobody has to pass over them again.
-    pub(crate) async fn all(mut self, dirty: &DirtyKeys) -> Result<Verified> {
+    pub(crate) async fn all(mut self, mut ends: Ends, dirty: &DirtyKeys) -> Result<Verified> {
         let _alone = dirty.alone().await;
         for table in 0..self.tables.len() {
             let table = u32::try_from(table).unwrap_or(u32::MAX);
             let before = self.found.differences.len();
             dirty.begin_pass(table);
-            let busy = self.table(table).await?;
+            let busy = self.table(&mut ends, table).await?;
             if !busy.is_empty() {
                 let name = &self.tables[table as usize].0.name;
                 return Err(MoveError::halt(
@@ -215,30 +221,22 @@ impl Verifier {
     }
 
     /// Compares a table whole. Gives keys that changed too often to be told apart.
-    async fn table(&mut self, place: u32) -> Result<Vec<Row>> {
+    async fn table(&mut self, ends: &mut Ends, place: u32) -> Result<Vec<Row>> {
         let mut lower: Option<Row> = None;
+        let mut upper = ends.after(place, None).await?;
         let mut busy = Vec::new();
-        loop {
-            let upper = self.upper(place, lower.as_ref()).await?;
-            busy.extend(self.chunk(place, lower.as_ref(), upper.as_ref()).await?);
-            self.found.chunks += 1;
-            if upper.is_none() {
-                return Ok(busy);
-            }
-            lower = upper;
+        while let Some(end) = upper {
+            let (next, left) =
+                tokio::try_join!(ends.after(place, Some(&end)), self.chunk(place, lower.as_ref(), Some(&end)))?;
+            busy.extend(left);
+            (lower, upper) = (Some(end), next);
         }
-    }
-
-    /// The last key of a chunk; `None` when the rest of the table is smaller.
-    async fn upper(&mut self, place: u32, lower: Option<&Row>) -> Result<Option<Row>> {
-        let table = &self.tables[place as usize].0;
-        let mut sql = keys::select(table, &table.select_keys(), lower, None, Some(1));
-        sql.extend_from_slice(format!(" OFFSET {}", self.chunk_rows - 1).as_bytes());
-        let row = self.source.query_first(sql).await.map_err(MoveError::server(Side::Source, "find a chunk's end"))?;
-        Ok(row.map(taken))
+        busy.extend(self.chunk(place, lower.as_ref(), None).await?);
+        Ok(busy)
     }
 
     async fn chunk(&mut self, place: u32, lower: Option<&Row>, upper: Option<&Row>) -> Result<Vec<Row>> {
+        self.found.chunks += 1;
         let tables = Arc::clone(&self.tables);
         let (ours, theirs) = &tables[place as usize];
         let statement = |table: &Table, what: &str| {
@@ -330,6 +328,22 @@ impl Verifier {
     }
 }
 
+impl Ends {
+    pub(crate) async fn open(config: &Config, tables: Arc<Vec<(Table, Table)>>) -> Result<Self> {
+        let source = crate::session::open(Side::Source, &config.source).await?;
+        Ok(Self { source, tables, chunk_rows: config.limits.chunk_rows })
+    }
+
+    /// The last key of the chunk that begins after `lower`; `None` when the rest of the table is smaller.
+    async fn after(&mut self, place: u32, lower: Option<&Row>) -> Result<Option<Row>> {
+        let table = &self.tables[place as usize].0;
+        let mut sql = keys::select(table, &table.select_keys(), lower, None, Some(1));
+        sql.extend_from_slice(format!(" OFFSET {}", self.chunk_rows - 1).as_bytes());
+        let row = self.source.query_first(sql).await.map_err(MoveError::server(Side::Source, "find a chunk's end"))?;
+        Ok(row.map(taken))
+    }
+}
+
 impl Verified {
     /// Whether both sides hold the same.
     #[must_use]
@@ -384,8 +398,8 @@ fn differs_in_sum(target: &Table) -> bool {
 /// rows read alike; long ones by their digests, as a server cuts what grows beyond a packet to NULL. `None` where servers
 /// do not print alike.
 ///
-/// MD5, although it is the dearest part: the bits of a CRC are sums of the row's bits, and two rows that have exchanged a
-/// value would sum up to the same.
+/// A digest, although it is a third of what this costs: the bits of a CRC are sums of the row's bits, and two rows that have
+/// exchanged a value would sum up to the same. SHA-1 of those that all servers have: processors have instructions for it.
 fn sum(table: &Table, target: &Table) -> Option<String> {
     if differs_in_sum(target) {
         return None;
@@ -399,7 +413,7 @@ fn sum(table: &Table, target: &Table) -> Option<String> {
         let text = match column.kind {
             Kind::Int { .. } | Kind::Decimal { .. } | Kind::Float | Kind::Double | Kind::Year => name,
             Kind::Date | Kind::Time | Kind::DateTime | Kind::Timestamp | Kind::Enum | Kind::Set => name,
-            Kind::Text | Kind::Blob | Kind::Json | Kind::Geometry => format!("MD5({name})"),
+            Kind::Text | Kind::Blob | Kind::Json | Kind::Geometry => format!("SHA1({name})"),
             // Without the cast a column's character set would win over that of the literals, and texts of two character sets
             // be converted, or not stand beside each other at all.
             _ => format!("CONCAT(LENGTH({name}), ',', CAST({name} AS CHAR CHARACTER SET binary))"),
@@ -408,6 +422,6 @@ fn sum(table: &Table, target: &Table) -> Option<String> {
     };
     let values = table.columns().map(value).collect::<Vec<_>>().join(", ',', ");
     Some(format!(
-        "CAST(IFNULL(BIT_XOR(CAST(CONV(LEFT(MD5(CONCAT({values})), 16), 16, 10) AS UNSIGNED)), 0) AS UNSIGNED)"
+        "CAST(IFNULL(BIT_XOR(CAST(CONV(LEFT(SHA1(CONCAT({values})), 16), 16, 10) AS UNSIGNED)), 0) AS UNSIGNED)"
     ))
 }

@@ -8,7 +8,6 @@
 
 pub(crate) mod clients;
 
-use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
@@ -16,7 +15,7 @@ use std::thread::JoinHandle;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use piton_move::{Config, Limits, Mover, TableName};
-use piton_testkit::SetupError;
+use piton_testkit::available;
 use piton_testkit::mariadb::{MariaDb, Options};
 use piton_testkit::tidb::{self, TiDb};
 
@@ -46,15 +45,7 @@ pub(crate) fn start(extra: &[&str]) -> Option<Servers> {
 /// One server; `None` where MariaDB is not installed.
 pub(crate) fn server(server_id: u32, extra: &[&str]) -> Option<MariaDb> {
     let extra = extra.iter().map(|option| (*option).to_owned()).collect();
-    match MariaDb::start(Options { server_id, extra, ..Options::default() }) {
-        Ok(server) => Some(server),
-        Err(error) => {
-            let required = ["CI", "PITON_REQUIRE_SERVERS"].iter().any(|name| std::env::var_os(name).is_some());
-            assert!(!required, "{error}");
-            eprintln!("SKIPPED: no MariaDB here: {error}");
-            None
-        }
-    }
+    available(MariaDb::start(Options { server_id, extra, ..Options::default() }))
 }
 
 /// A TiDB server; `None` where there is none.
@@ -65,17 +56,7 @@ pub(crate) fn tidb() -> Option<TiDb> {
 /// The same with lines of its section `[performance]`.
 pub(crate) fn tidb_with(performance: &[&str]) -> Option<TiDb> {
     let performance = performance.iter().map(|line| (*line).to_owned()).collect();
-    match TiDb::start(&tidb::Options { performance, ..tidb::Options::default() }) {
-        Ok(server) => Some(server),
-        Err(error @ SetupError::NotAtHand { .. }) => {
-            let required = std::env::var_os("PITON_REQUIRE_TIDB").is_some_and(|value| value == "1");
-            assert!(!required, "PITON_REQUIRE_TIDB=1, but {error}");
-            // Not by a macro: what a passing test prints with one is not shown.
-            let _ = writeln!(std::io::stderr(), "*** SKIPPED, NOTHING WAS TESTED: {error}");
-            None
-        }
-        Err(error) => panic!("{error}"),
-    }
+    available(TiDb::start(&tidb::Options { performance, ..tidb::Options::default() }))
 }
 
 /// Replicas need numbers of their own.

@@ -1,6 +1,6 @@
 //! What the executor tests share: executors over a temporary project, and servers that tests of one binary share.
 //!
-//! Owns skipping: a machine without the server's programs skips, loudly, unless `CI` or `PITON_REQUIRE_SERVERS` is set.
+//! Owns how long those servers live. Never a fake of one.
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
@@ -16,11 +16,10 @@ use piton_core::secret::SecretRef;
 use piton_core::{Action, Duration, Path, RunId, Text, Value};
 use piton_steps::process::{Config, Processes, SupervisorCommand};
 use piton_steps::{Executors, Vault};
-use piton_testkit::SetupError;
+use piton_testkit::available;
 use piton_testkit::mariadb::{self, MariaDb};
 use piton_testkit::postgres::Postgres;
 use piton_testkit::tidb::{self, TiDb};
-use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
@@ -149,20 +148,6 @@ pub fn eventually(what: &str, mut look: impl FnMut() -> bool) {
     }
 }
 
-/// `None`: the server's programs are not here, and nobody insists.
-pub fn available<T>(started: Result<T, SetupError>) -> Option<T> {
-    match started {
-        Ok(server) => Some(server),
-        Err(error @ SetupError::Missing { .. })
-            if std::env::var_os("CI").is_none() && std::env::var_os("PITON_REQUIRE_SERVERS").is_none() =>
-        {
-            println!("SKIPPED: {error}");
-            None
-        }
-        Err(error) => panic!("{error}"),
-    }
-}
-
 static MARIADB: Mutex<Weak<MariaDb>> = Mutex::new(Weak::new());
 
 /// The server that the tests of this binary share while any of them runs.
@@ -183,14 +168,7 @@ pub fn own_mariadb() -> Option<MariaDb> {
 
 /// A server for one test, where one is at hand: `make tidb` builds one.
 pub fn tidb() -> Option<TiDb> {
-    match TiDb::start(&tidb::Options::default()) {
-        Err(error @ SetupError::NotAtHand { .. }) if std::env::var_os("PITON_REQUIRE_TIDB").is_none() => {
-            // Not by a macro: what a passing test prints with one is not shown.
-            let _ = writeln!(std::io::stderr(), "*** SKIPPED, NOTHING WAS TESTED: {error}");
-            None
-        }
-        server => Some(server.unwrap()),
-    }
+    available(TiDb::start(&tidb::Options::default()))
 }
 
 static POSTGRES: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());

@@ -3,7 +3,7 @@
 //! Owns their processes and threads. sysbench knows one address and gives up when it is refused, so it is started again at
 //! the address that the service's file holds, as a service manager would.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,18 +11,15 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use piton_testkit::churn::Churn;
-use piton_testkit::ledger::{self, Reconciliation, Stats};
-use piton_testkit::{Account, Guarded};
+use piton_testkit::ledger::{Reconciliation, Stats};
 
 use super::super::engine::Binaries;
+use super::super::ledger::Ledger;
 use super::super::sysbench::Sysbench;
 use super::super::{Demo, Result};
 use super::platforms::{Platforms, SCHEMA};
 
-/// Writers of the ledger, and what each waits between two writes.
-const CLIENTS: &str = "8";
-const PAUSE_MS: &str = "30";
-/// The ledger may try open writes for five seconds after it was asked to stop.
+/// sysbench ends its transactions first.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
 /// How often a sysbench that gave up is started again.
 const RESTART_EVERY: Duration = Duration::from_millis(250);
@@ -44,9 +41,7 @@ fn keep_running(sysbench: &Sysbench, endpoint_file: &Path, stop: &AtomicBool) ->
 
 /// Everything that writes while the move runs. Dropping it stops it.
 pub(super) struct Load {
-    ledger: Guarded,
-    account: Account,
-    record: PathBuf,
+    ledger: Ledger,
     churn: Churn,
     stop: Arc<AtomicBool>,
     sysbench: Option<JoinHandle<std::result::Result<u64, String>>>,
@@ -54,20 +49,7 @@ pub(super) struct Load {
 
 impl Load {
     pub(super) fn start(demo: &Demo, binaries: &Binaries, platforms: &Platforms) -> Result<Self> {
-        let record = demo.folder.join("ledger");
-        let ledger = Guarded::start(&[], &binaries.ledger, |command| {
-            command
-                .arg("serve")
-                .args(["--schema", SCHEMA, "--clients", CLIENTS, "--pause-ms", PAUSE_MS])
-                .arg("--endpoint-file")
-                .arg(platforms.endpoint_file())
-                .arg("--folder")
-                .arg(&record)
-                .env("PITON_LEDGER_USER", &platforms.ledger.user)
-                .env("PITON_LEDGER_PASSWORD", &platforms.ledger.password)
-                .stdin(Stdio::null())
-                .stdout(Stdio::null());
-        })?;
+        let ledger = Ledger::start(demo, binaries, SCHEMA, &platforms.ledger, &platforms.endpoint_file())?;
         let churn = Churn::start(
             &platforms.endpoint_file(),
             platforms.ledger.clone(),
@@ -79,16 +61,8 @@ impl Load {
         let sysbench = std::thread::spawn(move || {
             keep_running(&sysbench, &endpoint_file, &told).map_err(|error| error.to_string())
         });
-        let account = platforms.ledger.clone();
-        let mut load = Self { ledger, account, record, churn, stop, sysbench: Some(sysbench) };
-        let acknowledged = load.record.join("acknowledged");
-        demo.wait_until("the ledger writes", || {
-            if let Some(status) = load.ledger.ended()? {
-                return Err(format!("the ledger ended with {status}").into());
-            }
-            let any = std::fs::metadata(&acknowledged).is_ok_and(|file| file.len() > 0);
-            Ok((any && load.churn.rounds() > 0).then_some(()))
-        })?;
+        let mut load = Self { ledger, churn, stop, sysbench: Some(sysbench) };
+        demo.wait_until("the ledger writes", || Ok((load.ledger.writes()? && load.churn.rounds() > 0).then_some(())))?;
         Ok(load)
     }
 
@@ -99,15 +73,12 @@ impl Load {
         if let Some(thread) = self.sysbench.take() {
             thread.join().map_err(|_| "the thread that keeps sysbench running panicked")??;
         }
-        match self.ledger.terminate(STOP_LIMIT)? {
-            Some(status) if status.success() => Ok(ledger::read_stats(&self.record)?),
-            status => Err(format!("the ledger did not stop as it should: {status:?}").into()),
-        }
+        self.ledger.stop()
     }
 
     /// Compares what the ledger was promised with what a server holds.
     pub(super) fn reconcile(&self, address: &str) -> Result<Reconciliation> {
-        Ok(ledger::reconcile(&self.record, address, &self.account)?)
+        self.ledger.reconcile(address)
     }
 }
 

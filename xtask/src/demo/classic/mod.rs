@@ -52,7 +52,7 @@ impl Demo {
         packages::ensure(self)?;
         let binaries = engine::build(self)?;
         self.say("starting two private MariaDB servers in temporary directories, on free ports of 127.0.0.1");
-        let platforms = Platforms::start()?;
+        let platforms = Platforms::start(self.few_tables)?;
         let awkward = if self.few_tables { "a few" } else { "33" };
         self.say(&format!("filling the old one: {awkward} awkward tables, sysbench's, the ledger's"));
         platforms.fill(self)?;

@@ -27,7 +27,7 @@ pub(super) struct Platforms {
 }
 
 impl Platforms {
-    pub(super) fn start() -> Result<Self> {
+    pub(super) fn start(few_tables: bool) -> Result<Self> {
         let start = |server_id| move || MariaDb::start(Options { server_id, ..Options::default() });
         let (old, new) = std::thread::scope(|scope| {
             let (old, new) = (scope.spawn(start(101)), scope.spawn(start(102)));
@@ -45,7 +45,11 @@ impl Platforms {
         Ok(Self {
             replication_password: format!("replication-{}", new.password()),
             ledger: account("ledger"),
-            sysbench: Sysbench { account: account("sbtest"), options_file: folder.path().join("sysbench.conf") },
+            sysbench: Sysbench {
+                account: account("sbtest"),
+                options_file: folder.path().join("sysbench.conf"),
+                tables: if few_tables { 1 } else { 4 },
+            },
             folder,
             old,
             new,

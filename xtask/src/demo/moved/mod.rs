@@ -105,9 +105,7 @@ impl Demo {
         let seen = load.stop()?;
         let audited = self.audit(piton, platforms, back)?;
         let books = load.reconcile(&if back { platforms.old.address() } else { platforms.new.address() })?;
-        let control = gate.control().display().to_string();
-        let status: Value =
-            serde_json::from_str(&piton.succeed(&["gate", "status", "--json", "--control", &control])?)?;
+        let status = gate.ask(&json!({"do": "status"}))?;
         if !back {
             self.say(&format!("answering the run's question: {REMOVE}"));
             piton.answer(QUESTION, REMOVE)?;
@@ -147,10 +145,10 @@ impl Demo {
         self.wait_for_fence(&mut engine, platforms)?;
         let id = engine.id();
         engine.kill()?;
-        let held: Value = piton_gate_status(gate)?;
+        let held = gate.ask(&json!({"do": "status"}))?;
         self.say(&format!("SIGKILL to the engine (process {id}), between the fence and the release"));
         self.wait_until("the gate has let the service go on", || {
-            Ok((piton_gate_status(gate)?["held"] == false).then_some(()))
+            Ok((gate.ask(&json!({"do": "status"}))?["held"] == false).then_some(()))
         })?;
         self.say("the gate is open again, with no engine alive. piton resume @last");
         Ok((held["held"] == true, piton.resume()?))
@@ -199,13 +197,4 @@ impl Demo {
         };
         Ok(serde_json::from_str(&audited)?)
     }
-}
-
-fn piton_gate_status(gate: &Gate) -> Result<Value> {
-    use std::io::{BufRead as _, BufReader, Write as _};
-    let mut stream = std::os::unix::net::UnixStream::connect(gate.control())?;
-    stream.write_all(b"{\"do\": \"status\"}\n")?;
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line)?;
-    Ok(serde_json::from_str(&line)?)
 }

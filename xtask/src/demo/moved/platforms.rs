@@ -75,6 +75,7 @@ impl Platforms {
             sysbench: Sysbench {
                 account: account("sbtest", SCHEMA),
                 options_file: folder.path().join("sysbench.conf"),
+                tables: 4,
             },
             folder,
             old,
