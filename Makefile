@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Most tests wait for servers and processes: more of them at a time than there are cores.
 export RUST_TEST_THREADS ?= $(shell echo $$(( $$(nproc) * 2 )))
 
-.PHONY: help build test lint sim fuzz packages tidb demo demo-back demo-classic bench bench-move bench-peers crash crash-move \
+.PHONY: help build test lint sim fuzz packages tidb mysql demo demo-back demo-classic bench bench-move bench-peers crash crash-move \
 	chaos-move clean
 
 help: ## what can be made
@@ -18,6 +18,9 @@ packages: # what the tests and the demo run against
 
 tidb: ## a TiDB server to test against: finds or builds one (once, long; needs Go), and says where it is
 	@scripts/tidb
+
+mysql: ## a MySQL server to test against: finds or fetches one (once), and says where it is
+	@scripts/mysql
 
 lint: ## formatting and lints, where rustfmt and clippy are installed
 	@if $(CARGO) fmt --version >/dev/null 2>&1; then $(CARGO) fmt --all --check; else echo "rustfmt is not installed: formatting is not checked"; fi

@@ -134,6 +134,8 @@ pub(crate) struct Words {
     /// Where its log ends: file and offset come first.
     pub(crate) log_status: &'static str,
     pub(crate) replica_status: &'static str,
+    /// The same for every server that it replicates from.
+    pub(crate) replicas_status: &'static str,
     /// The column of seconds in `replica_status`.
     pub(crate) replica_lag: &'static str,
 }
@@ -142,18 +144,20 @@ pub(crate) fn words(conn: &Conn) -> Words {
     words_of(conn.server_version())
 }
 
-/// MySQL 8.4 has lost the old words, which MariaDB (10 and later) and TiDB (8.0 by its own word) keep.
+/// MySQL 8.4 has lost the old words, which MariaDB and TiDB (8.0 by its own word) keep. MariaDB's versions begin with 10.
 fn words_of((major, minor, _): (u16, u16, u16)) -> Words {
     if major == 9 || (major == 8 && minor >= 4) {
         return Words {
             log_status: "SHOW BINARY LOG STATUS",
             replica_status: "SHOW REPLICA STATUS",
+            replicas_status: "SHOW REPLICA STATUS",
             replica_lag: "Seconds_Behind_Source",
         };
     }
     Words {
         log_status: "SHOW MASTER STATUS",
         replica_status: "SHOW SLAVE STATUS",
+        replicas_status: if major >= 10 { "SHOW ALL SLAVES STATUS" } else { "SHOW SLAVE STATUS" },
         replica_lag: "Seconds_Behind_Master",
     }
 }

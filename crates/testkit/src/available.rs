@@ -8,6 +8,7 @@ use std::io::Write as _;
 /// Whoever sets these to 1 has made sure of the servers: a test that cannot start one fails.
 const INSIST_ON_PACKAGES: &str = "PITON_REQUIRE_SERVERS";
 const INSIST_ON_TIDB: &str = "PITON_REQUIRE_TIDB";
+const INSIST_ON_MYSQL: &str = "PITON_REQUIRE_MYSQL";
 
 /// What was started; `None` where it is not on this machine and nobody insists.
 ///
@@ -21,6 +22,7 @@ pub fn available<T>(started: Result<T, SetupError>) -> Option<T> {
     };
     let needless = match error {
         SetupError::Missing { .. } => !insist(INSIST_ON_PACKAGES),
+        SetupError::NotAtHand { program: "mysqld", .. } => !insist(INSIST_ON_MYSQL),
         SetupError::NotAtHand { .. } => !insist(INSIST_ON_TIDB),
         _ => false,
     };

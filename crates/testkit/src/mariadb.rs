@@ -1,4 +1,4 @@
-//! Private MariaDB servers for tests and the demo.
+//! Private MariaDB servers for tests and the demo; and MySQL servers, which are started and asked alike.
 //!
 //! Owns a server's data directory, process, administrator account and client calls. Never touches a system service, a
 //! system data directory or a configuration file of the machine; nothing of it outlives this process.
@@ -14,7 +14,7 @@ use rustix::process::{Signal, geteuid};
 use tempfile::TempDir;
 
 use crate::free_port;
-use crate::process::{Guarded, SetupError, find_program, tail};
+use crate::process::{Guarded, SetupError, find_program, found_by, tail};
 use crate::random;
 
 /// The Debian package that has the server.
@@ -31,9 +31,22 @@ const STOP_LIMIT: Duration = Duration::from_secs(20);
 /// The free port found may be taken by another process before the server binds it.
 const PORT_TRIES: usize = 3;
 
+/// What finds MySQL's server, from the crate's folder.
+const MYSQL_FINDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/mysql");
+
+/// Which of the two servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Brand {
+    #[default]
+    MariaDb,
+    /// The one that `make mysql` fetches, or another in `PATH`.
+    MySql,
+}
+
 /// What differs between servers.
 #[derive(Debug, Clone)]
 pub struct Options {
+    pub brand: Brand,
     /// Identity in replication; two servers that replicate need different ones.
     pub server_id: u32,
     /// Memory for data pages, in MiB.
@@ -46,7 +59,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { server_id: 1, buffer_pool_mib: 64, binary_log: true, extra: Vec::new() }
+        Self { brand: Brand::MariaDb, server_id: 1, buffer_pool_mib: 64, binary_log: true, extra: Vec::new() }
     }
 }
 
@@ -54,6 +67,7 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct MariaDb {
     process: Option<Guarded>,
+    program: PathBuf,
     options: Options,
     folder: TempDir,
     port: u16,
@@ -74,8 +88,15 @@ impl MariaDb {
             .tempdir()
             .map_err(SetupError::io("make a temporary directory"))?;
         let password = random::hex(16).map_err(SetupError::io("read random bytes"))?;
-        install(folder.path())?;
-        let mut server = Self { process: None, options, folder, port: 0, password };
+        let program = match options.brand {
+            Brand::MariaDb => find_program(&["mariadbd", "mysqld"], SERVER_PACKAGE)?,
+            Brand::MySql => found_by(MYSQL_FINDER, "mysqld")?,
+        };
+        match options.brand {
+            Brand::MariaDb => install(folder.path())?,
+            Brand::MySql => install_mysql(&program, folder.path())?,
+        }
+        let mut server = Self { process: None, program, options, folder, port: 0, password };
         server.launch_on_a_free_port()?;
         server.sql(&format!(
             "drop user if exists root@'127.0.0.1', root@'::1', ''@'localhost';\n\
@@ -86,7 +107,10 @@ impl MariaDb {
         ))?;
         if server.options.binary_log {
             // Its log begins with what its owner does, not with how it was set up.
-            server.sql("reset master")?;
+            server.sql(match server.options.brand {
+                Brand::MariaDb => "reset master",
+                Brand::MySql => "reset binary logs and gtids",
+            })?;
         }
         Ok(server)
     }
@@ -210,12 +234,11 @@ impl MariaDb {
     }
 
     fn launch(&mut self) -> Result<(), SetupError> {
-        let server = find_program(&["mariadbd", "mysqld"], SERVER_PACKAGE)?;
         let log = self.log();
         let output = File::create(&log).map_err(SetupError::io("create the server's log"))?;
         let errors = output.try_clone().map_err(SetupError::io("share the server's log"))?;
         let arguments = self.arguments();
-        let mut process = Guarded::start(&[], &server, |command| {
+        let mut process = Guarded::start(&[], &self.program, |command| {
             command.args(arguments).stdin(Stdio::null()).stdout(output).stderr(errors);
         })?;
         wait_until_ready(&mut process, &self.socket(), &log)?;
@@ -239,8 +262,12 @@ impl MariaDb {
             "--innodb-flush-log-at-trx-commit=1".to_owned(),
             "--character-set-server=utf8mb4".to_owned(),
             "--max-allowed-packet=64M".to_owned(),
-            "--skip-slave-start".to_owned(),
         ];
+        let (others, kept) = match self.options.brand {
+            Brand::MariaDb => (&["--skip-slave-start"][..], "--expire-logs-days=7"),
+            Brand::MySql => (&["--skip-replica-start", "--mysqlx=OFF"][..], "--binlog-expire-logs-seconds=604800"),
+        };
+        all.extend(others.iter().map(|option| (*option).to_owned()));
         if self.options.binary_log {
             all.extend(
                 [
@@ -250,7 +277,7 @@ impl MariaDb {
                     "--binlog-row-image=FULL",
                     "--binlog-row-metadata=FULL",
                     "--sync-binlog=1",
-                    "--expire-logs-days=7",
+                    kept,
                 ]
                 .map(str::to_owned),
             );
@@ -295,6 +322,18 @@ fn install(folder: &Path) -> Result<(), SetupError> {
     }
     let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     Err(SetupError::Refused { program: "mariadb-install-db".to_owned(), message })
+}
+
+fn install_mysql(program: &Path, folder: &Path) -> Result<(), SetupError> {
+    let mut command = Command::new(program);
+    command.args(["--no-defaults", "--initialize-insecure", "--innodb-redo-log-capacity=32M"]);
+    command.arg(format!("--datadir={}/data", folder.display())).args(run_as_root());
+    let output = command.stdin(Stdio::null()).output().map_err(SetupError::io("start mysqld"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(SetupError::Refused { program: "mysqld --initialize-insecure".to_owned(), message })
 }
 
 /// A server is ready when it greets: the first bytes of a connection are its handshake.

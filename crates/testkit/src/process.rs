@@ -5,13 +5,15 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+/// What a script exits with that finds no program.
+const NOT_AT_HAND: i32 = 3;
 /// How often a process that was asked to stop is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -36,6 +38,27 @@ impl SetupError {
     pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> SetupError {
         let doing = doing.into();
         move |source| SetupError::Io { doing, source }
+    }
+}
+
+/// A server's program, by the script that finds or makes it, which makes none here. It exits with 3 when there is none.
+///
+/// # Errors
+/// [`SetupError::NotAtHand`], which says what to do, when there is none.
+pub(crate) fn found_by(script: &str, program: &'static str) -> Result<PathBuf, SetupError> {
+    let output = Command::new(script)
+        .arg("--if-cached")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(SetupError::io(format!("start {script}")))?;
+    let path = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    if output.status.success() && !path.is_empty() {
+        return Ok(PathBuf::from(path));
+    }
+    let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    match output.status.code() {
+        Some(NOT_AT_HAND) => Err(SetupError::NotAtHand { program, message }),
+        _ => Err(SetupError::Refused { program: script.to_owned(), message }),
     }
 }
 

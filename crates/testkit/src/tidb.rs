@@ -16,12 +16,11 @@ use tempfile::TempDir;
 
 use crate::free_port;
 use crate::mariadb::CLIENT_PACKAGE;
-use crate::process::{Guarded, SetupError, find_program, tail};
+use crate::process::{Guarded, SetupError, find_program, found_by, tail};
 use crate::random;
 
-/// What finds the server, from the crate's folder. Exits with [`NOT_AT_HAND`] when there is none.
+/// What finds the server, from the crate's folder.
 const FINDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/tidb");
-const NOT_AT_HAND: i32 = 3;
 
 /// It makes its system tables when it first starts: two seconds on a quiet machine, over a minute on a crowded one.
 const READY_LIMIT: Duration = Duration::from_secs(300);
@@ -56,20 +55,7 @@ pub struct TiDb {
 /// # Errors
 /// [`SetupError::NotAtHand`], which says what to do, when there is none.
 pub fn program() -> Result<PathBuf, SetupError> {
-    let output = Command::new(FINDER)
-        .arg("--if-cached")
-        .stdin(Stdio::null())
-        .output()
-        .map_err(SetupError::io(format!("start {FINDER}")))?;
-    let path = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    if output.status.success() && !path.is_empty() {
-        return Ok(PathBuf::from(path));
-    }
-    let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    if output.status.code() == Some(NOT_AT_HAND) {
-        return Err(SetupError::NotAtHand { program: "tidb-server", message });
-    }
-    Err(SetupError::Refused { program: "scripts/tidb".to_owned(), message })
+    found_by(FINDER, "tidb-server")
 }
 
 impl TiDb {

@@ -35,6 +35,8 @@ pub(super) type Reply<T> = Result<T, Fault>;
 pub(super) struct Link {
     conn: Conn,
     dialect: Dialect,
+    side: Side,
+    url: String,
 }
 
 fn fault(error: &Error) -> Fault {
@@ -54,7 +56,7 @@ impl Link {
         };
         let mut conn = crate::session::open(side, url).await.map_err(lost)?;
         let dialect = crate::session::dialect(&mut conn, side).await.map_err(lost)?;
-        let mut link = Self { conn, dialect };
+        let mut link = Self { conn, dialect, side, url: url.to_owned() };
         if !link.is_tidb() {
             link.run("SET SESSION sql_log_bin = 0").await?;
         }
@@ -90,8 +92,37 @@ impl Link {
         self.dialect == Dialect::TiDb
     }
 
-    pub(super) fn log_status(&self) -> &'static str {
-        crate::session::words(&self.conn).log_status
+    pub(super) fn words(&self) -> crate::session::Words {
+        crate::session::words(&self.conn)
+    }
+
+    /// Runs what may wait for locks of the server at most this long; what waits longer is a refusal, and has not happened.
+    pub(super) async fn run_within(&mut self, sql: &str, limit: Duration) -> Reply<()> {
+        if self.is_mariadb() {
+            // `lock_wait_timeout` counts whole seconds; this one counts less, and ends the same wait.
+            self.run(&format!("SET SESSION max_statement_time = {}", limit.as_secs_f64())).await?;
+            let ran = self.run(sql).await;
+            self.run("SET SESSION max_statement_time = 0").await?;
+            return ran;
+        }
+        // MySQL has none for such statements: another session ends it, and should we die, the whole second does.
+        self.run("SET SESSION lock_wait_timeout = 1").await?;
+        let id = self.conn.id();
+        let mut running = std::pin::pin!(self.conn.query_drop(sql));
+        if let Ok(ran) = timeout(limit, &mut running).await {
+            return ran.map_err(|error| fault(&error));
+        }
+        let lost = |error: MoveError| Fault::Lost(error.to_string());
+        let mut other = crate::session::open(self.side, &self.url).await.map_err(lost)?;
+        other.query_drop(format!("KILL QUERY {id}")).await.map_err(|error| Fault::Lost(error.to_string()))?;
+        match timeout(STATEMENT_LIMIT, running).await {
+            Ok(ran) => ran.map_err(|error| fault(&error)),
+            Err(_) => Err(Fault::Lost(format!("no answer to {sql}"))),
+        }
+    }
+
+    fn is_mariadb(&self) -> bool {
+        self.conn.server_version().0 >= 10
     }
 
     async fn get_lock(&mut self, lock: &str, wait_s: f64) -> Reply<bool> {

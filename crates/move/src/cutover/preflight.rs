@@ -41,7 +41,7 @@ pub(super) async fn look(source: &mut Link, target: &mut Link, fence: &Fence, wa
     if !prepared.is_empty() {
         refusals.push(format!("{} XA transactions are prepared on the source; end them", prepared.len()));
     }
-    let replicates: Vec<mysql_async::Row> = source.all("SHOW ALL SLAVES STATUS").await?;
+    let replicates: Vec<mysql_async::Row> = source.all(source.words().replicas_status).await?;
     if !replicates.is_empty() {
         refusals.push("the source is a replica of another server; STOP and RESET it".to_owned());
     }
@@ -86,9 +86,9 @@ async fn definitions(source: &mut Link) -> Reply<Vec<String>> {
     let words = "ALTER|CREATE|DROP|RENAME|TRUNCATE|OPTIMIZE|REPAIR|LOCK|FLUSH|BACKUP";
     let sessions: Vec<(u64, String, String, String)> = source
         .all(&format!(
-            "SELECT id, user, host, UPPER(REGEXP_SUBSTR(info, '{words}')) FROM information_schema.processlist
-             WHERE id <> CONNECTION_ID() AND info REGEXP '^([[:space:]]|/[*].*[*]/)*({words})[[:space:]]'
-               AND info NOT REGEXP 'CREATE[[:space:]]+TEMPORARY' ORDER BY id LIMIT {MOST_NAMED}"
+            "SELECT id, user, host, UPPER(REGEXP_SUBSTR(info, _utf8mb4'{words}')) FROM information_schema.processlist
+             WHERE id <> CONNECTION_ID() AND info REGEXP _utf8mb4'^([[:space:]]|/[*].*[*]/)*({words})[[:space:]]'
+               AND info NOT REGEXP _utf8mb4'CREATE[[:space:]]+TEMPORARY' ORDER BY id LIMIT {MOST_NAMED}"
         ))
         .await?;
     let told = |(id, user, host, word)| format!("{user}@{host} (session {id}) runs {word} on the source; let it end");
@@ -103,7 +103,7 @@ pub(super) async fn position(link: &mut Link) -> Reply<Position> {
 
 /// What a server calls now: a position of its log, or TiDB's timestamp.
 pub(super) async fn instant(link: &mut Link) -> Reply<Option<Position>> {
-    let row: Option<mysql_async::Row> = link.first(link.log_status()).await?;
+    let row: Option<mysql_async::Row> = link.first(link.words().log_status).await?;
     Ok(row.and_then(|row| Some(Position::new(row.get::<String, _>(0)?, row.get::<u64, _>(1)?))))
 }
 

@@ -171,12 +171,12 @@ fn differing_columns(pair: &Pair<'_>) -> Option<String> {
     Some(format!("{} on the source is {} on the target", shown(one), shown(other)))
 }
 
-/// A declared type without the display width of integers and the leading zeros, which some servers have given up: they
+/// A declared type without the display width of integers and years and the leading zeros, which some servers have given up: they
 /// say how a value is shown, not what it is.
 fn width(declared: &str) -> String {
     let plain = declared.replace(" zerofill", "");
     match plain.split_once('(') {
-        Some((kind, rest)) if kind.ends_with("int") => {
+        Some((kind, rest)) if kind.ends_with("int") || kind == "year" => {
             format!("{kind}{}", rest.split_once(')').map_or("", |(_, rest)| rest))
         }
         _ => plain,

@@ -7,6 +7,7 @@
 //! restart: a new mover passes over every table anew. Never reads a server.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -54,6 +55,17 @@ pub(crate) struct DirtyKeys {
     more: Notify,
     /// Whoever passes over tables: two at once would do the same work.
     passing: tokio::sync::Mutex<()>,
+    /// How many wait for a comparison of everything, or make it.
+    asked: AtomicUsize,
+}
+
+/// A comparison of everything that is asked for, until it is dropped.
+pub(crate) struct Asking<'a>(&'a AtomicUsize);
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// A dirty key, with the change after which it was taken to be looked at.
@@ -68,7 +80,8 @@ impl DirtyKeys {
             count: 0,
             differences: BTreeMap::new(),
         };
-        Self { inner: Mutex::new(inner), more: Notify::new(), passing: tokio::sync::Mutex::new(()) }
+        let passing = tokio::sync::Mutex::new(());
+        Self { inner: Mutex::new(inner), more: Notify::new(), passing, asked: AtomicUsize::new(0) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -104,6 +117,16 @@ impl DirtyKeys {
     /// Returns when nobody else passes over tables, until what it gives is dropped.
     pub(crate) async fn alone(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.passing.lock().await
+    }
+
+    /// Asks whoever passes over tables by itself to give way.
+    pub(crate) fn ask(&self) -> Asking<'_> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        Asking(&self.asked)
+    }
+
+    pub(crate) fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::SeqCst) > 0
     }
 
     /// A table that is to be passed over.

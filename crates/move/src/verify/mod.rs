@@ -97,7 +97,8 @@ pub(crate) async fn keep(
         if let Some(table) = dirty.unpassed() {
             verifier.found = Verified::default();
             dirty.begin_pass(table);
-            let busy = verifier.table(&mut ends, table).await?;
+            // Whoever asks for a comparison of everything has this table compared, too.
+            let Some(busy) = verifier.table(&mut ends, table, || dirty.is_asked()).await? else { continue };
             dirty.touch(table, busy.into_iter());
             std::mem::take(&mut verifier.found.differences).into_iter().for_each(|found| dirty.differs(found));
             dirty.end_pass(table);
@@ -140,12 +141,13 @@ impl Verifier {
 
     /// All tables, whole. What is found counts for what is dirty, too: nobody has to pass over them again.
     pub(crate) async fn all(mut self, mut ends: Ends, dirty: &DirtyKeys) -> Result<Verified> {
+        let _asked = dirty.ask();
         let _alone = dirty.alone().await;
         for table in 0..self.tables.len() {
             let table = u32::try_from(table).unwrap_or(u32::MAX);
             let before = self.found.differences.len();
             dirty.begin_pass(table);
-            let busy = self.table(&mut ends, table).await?;
+            let busy = self.table(&mut ends, table, || false).await?.unwrap_or_default();
             if !busy.is_empty() {
                 let name = &self.tables[table as usize].0.name;
                 return Err(MoveError::halt(
@@ -220,19 +222,22 @@ impl Verifier {
         Ok(())
     }
 
-    /// Compares a table whole. Gives keys that changed too often to be told apart.
-    async fn table(&mut self, ends: &mut Ends, place: u32) -> Result<Vec<Row>> {
+    /// Compares a table whole. Gives keys that changed too often to be told apart; `None` when it gave way between two chunks.
+    async fn table(&mut self, ends: &mut Ends, place: u32, gives_way: impl Fn() -> bool) -> Result<Option<Vec<Row>>> {
         let mut lower: Option<Row> = None;
         let mut upper = ends.after(place, None).await?;
         let mut busy = Vec::new();
         while let Some(end) = upper {
+            if gives_way() {
+                return Ok(None);
+            }
             let (next, left) =
                 tokio::try_join!(ends.after(place, Some(&end)), self.chunk(place, lower.as_ref(), Some(&end)))?;
             busy.extend(left);
             (lower, upper) = (Some(end), next);
         }
         busy.extend(self.chunk(place, lower.as_ref(), None).await?);
-        Ok(busy)
+        Ok(Some(busy))
     }
 
     async fn chunk(&mut self, place: u32, lower: Option<&Row>, upper: Option<&Row>) -> Result<Vec<Row>> {
@@ -399,7 +404,7 @@ fn differs_in_sum(target: &Table) -> bool {
 /// do not print alike.
 ///
 /// A digest, although it is a third of what this costs: the bits of a CRC are sums of the row's bits, and two rows that have
-/// exchanged a value would sum up to the same. SHA-1 of those that all servers have: processors have instructions for it.
+/// exchanged a value would sum up to the same. SHA-256 is the one that all servers have, and processors have instructions for.
 fn sum(table: &Table, target: &Table) -> Option<String> {
     if differs_in_sum(target) {
         return None;
@@ -413,7 +418,7 @@ fn sum(table: &Table, target: &Table) -> Option<String> {
         let text = match column.kind {
             Kind::Int { .. } | Kind::Decimal { .. } | Kind::Float | Kind::Double | Kind::Year => name,
             Kind::Date | Kind::Time | Kind::DateTime | Kind::Timestamp | Kind::Enum | Kind::Set => name,
-            Kind::Text | Kind::Blob | Kind::Json | Kind::Geometry => format!("SHA1({name})"),
+            Kind::Text | Kind::Blob | Kind::Json | Kind::Geometry => format!("SHA2({name}, 256)"),
             // Without the cast a column's character set would win over that of the literals, and texts of two character sets
             // be converted, or not stand beside each other at all.
             _ => format!("CONCAT(LENGTH({name}), ',', CAST({name} AS CHAR CHARACTER SET binary))"),
@@ -422,6 +427,6 @@ fn sum(table: &Table, target: &Table) -> Option<String> {
     };
     let values = table.columns().map(value).collect::<Vec<_>>().join(", ',', ");
     Some(format!(
-        "CAST(IFNULL(BIT_XOR(CAST(CONV(LEFT(SHA1(CONCAT({values})), 16), 16, 10) AS UNSIGNED)), 0) AS UNSIGNED)"
+        "CAST(IFNULL(BIT_XOR(CAST(CONV(LEFT(SHA2(CONCAT({values}), 256), 16), 16, 10) AS UNSIGNED)), 0) AS UNSIGNED)"
     ))
 }
