@@ -12,6 +12,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -96,7 +97,11 @@ impl World {
     }
 
     fn gate(&self, more: &[&str]) -> Gate {
-        let mut command = self.command(&["--listen", "127.0.0.1:0"]);
+        self.gate_at("127.0.0.1:0", more)
+    }
+
+    fn gate_at(&self, listen: &str, more: &[&str]) -> Gate {
+        let mut command = self.command(&["--listen", listen]);
         let mut process = command.args(self.backends()).args(more).stdout(Stdio::piped()).spawn().unwrap();
         let mut words = BufReader::new(process.stdout.take().unwrap());
         let mut line = String::new();
@@ -105,13 +110,24 @@ impl World {
         Gate { process, words, port: port.unwrap_or_else(|| panic!("no port in {line:?}")) }
     }
 
-    fn client(&self, gate: &Gate, sql: &str) -> Child {
-        let mut command = Command::new("mariadb");
-        command.args(["--no-defaults", "--protocol=tcp", "--host=127.0.0.1", "--user=app", "--password=app"]);
-        command.args(["--batch", "--skip-column-names", &format!("--port={}", gate.port), "shop"]);
-        command.args(["--execute", sql]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.spawn().unwrap()
+    /// A gate that is to follow, and may not.
+    fn refused(&self, listen: &str) -> String {
+        let output = self.command(&["--listen", listen, "--take-over"]).args(self.backends()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+        text(&output)
     }
+
+    fn client(&self, gate: &Gate, sql: &str) -> Child {
+        client(gate.port, sql)
+    }
+}
+
+fn client(port: u16, sql: &str) -> Child {
+    let mut command = Command::new("mariadb");
+    command.args(["--no-defaults", "--protocol=tcp", "--host=127.0.0.1", "--user=app", "--password=app"]);
+    command.args(["--batch", "--skip-column-names", &format!("--port={port}"), "shop"]);
+    command.args(["--execute", sql]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap()
 }
 
 fn ended(client: Child) -> String {
@@ -177,6 +193,60 @@ fn sessions_that_come_through_no_gate_are_named() {
         client.kill().unwrap();
         client.wait().unwrap();
     }
+}
+
+#[test]
+fn a_gate_hands_its_listener_to_the_one_that_follows_and_no_client_is_refused() {
+    let Some(world) = World::start() else { return };
+    // What stands in a service's unit: the first start has nobody to follow.
+    let mut first = world.gate(&["--take-over"]);
+    let mut line = String::new();
+    first.words.read_line(&mut line).unwrap();
+    assert_eq!(line, "there was no gate to take over\n");
+    let stays = world.client(&first, "begin; insert into w values (1, 'long'); do sleep(4); commit");
+    until("its transaction is open", || world.ask(&["look"], 0).contains("do sleep(?)"));
+    let listen = format!("127.0.0.1:{}", first.port);
+    let (stop, port) = (AtomicBool::new(false), first.port);
+    let mut second = std::thread::scope(|scope| {
+        let clients = scope.spawn(|| {
+            let (mut id, mut failures) = (100, Vec::new());
+            while !stop.load(Ordering::SeqCst) {
+                id += 1;
+                let output = client(port, &format!("insert into w values ({id}, 'new')")).wait_with_output().unwrap();
+                failures.extend((!output.status.success()).then(|| text(&output)));
+            }
+            (id - 100, failures)
+        });
+        let written = || world.old.sql("select count(*) from shop.w").unwrap().trim().parse::<u64>().unwrap();
+        until("clients come in", || written() > 5);
+        // It is not taken from a gate that holds, or that listens elsewhere.
+        world.ask(&["hold", "--drain", "1m", "--deadline", "5m"], 0);
+        let refused = world.refused(&listen);
+        assert!(refused.contains("error[P0042]") && refused.contains("it is held"), "{refused}");
+        world.ask(&["release"], 0);
+        let refused = world.refused("127.0.0.1:1");
+        assert!(refused.contains("it listens at another address"), "{refused}");
+        let second = world.gate_at(&listen, &["--take-over"]);
+        let before = written();
+        until("clients come in by the second gate", || written() > before + 5);
+        stop.store(true, Ordering::SeqCst);
+        let (tried, failures) = clients.join().unwrap();
+        assert!(tried > 10 && failures.is_empty(), "{tried}: {failures:?}");
+        second
+    });
+    assert_eq!(world.json(&["status"])["leaving"], false, "the control socket is the second gate's");
+    ended(stays);
+    assert_eq!(world.old.sql("select count(*) from shop.w where id = 1").unwrap(), "1\n");
+    assert!(first.process.wait().unwrap().success(), "it ends by itself");
+    let mut said = String::new();
+    first.words.read_to_string(&mut said).unwrap();
+    assert!(said.contains("another gate has followed; "), "{said}");
+    line.clear();
+    second.words.read_line(&mut line).unwrap();
+    assert_eq!(line, "taken over from the gate before\n");
+    let left = std::fs::read_dir(world.dir.path()).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["gate.sock"], "nothing of the first gate is left");
 }
 
 #[test]

@@ -207,8 +207,15 @@ impl Connection {
                 Some(0xfe) => {
                     let mut reader = Reader::new(&payload[1..]);
                     let plugin = reader.zero_ended().to_vec();
-                    let scramble = reader.rest().first_chunk().ok_or(Malformed("no scramble"))?;
-                    let reply = proof(identity, &plugin, scramble);
+                    let random = reader.rest();
+                    let scramble = random.first_chunk().ok_or(Malformed("no scramble"))?;
+                    let reply = match (&plugin[..], &identity.password) {
+                        (auth::ED25519, Some(password)) => {
+                            let random = random.first_chunk::<ED25519_RANDOM>().ok_or(Malformed("no random bytes"))?;
+                            Some(auth::ed25519_reply(password, random))
+                        }
+                        _ => proof(identity, &plugin, scramble),
+                    };
                     reply.ok_or_else(|| BackendError::Plugin(String::from_utf8_lossy(&plugin).into_owned()))?
                 }
                 Some(1) if payload.get(1) == Some(&3) => continue,
@@ -341,6 +348,9 @@ impl Connection {
         .await
     }
 }
+
+/// Bytes that `client_ed25519` signs.
+const ED25519_RANDOM: usize = 32;
 
 /// What proves an identity to a plugin; `None` when what the gate knows does not suffice.
 fn proof(identity: &Identity, plugin: &[u8], scramble: &[u8; SCRAMBLE]) -> Option<Vec<u8>> {

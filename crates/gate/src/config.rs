@@ -123,6 +123,9 @@ pub struct Config {
     pub connections: usize,
     /// The unix socket that takes hold, switch and release.
     pub control: Option<PathBuf>,
+    /// Takes the listener over from the gate that has the control socket, if there is one; that one's clients stay with it
+    /// until they leave.
+    pub take_over: bool,
 }
 
 impl Config {
@@ -138,6 +141,7 @@ impl Config {
             workers: 0,
             connections: 10_000,
             control: None,
+            take_over: false,
         }
     }
 }

@@ -2,9 +2,12 @@
 //!
 //! `{"do": "hold", "drain_ms": 300, "deadline_ms": 800, "attempt": {"epoch": 1, "number": 1}}`,
 //! `{"do": "switch", "backend": "new"}`, and `release`, `abort`, `drill` (with `drain_ms`), `look`, `status`, `outside`,
-//! `metrics`, `reload`. An answer has `ok`, and `error` when that is false. Who may open the socket's file may hold the gate.
+//! `metrics`, `reload`; `{"do": "hand_over", "listen": "0.0.0.0:3306"}` is what a gate that follows asks. An answer has `ok`,
+//! and `error` when that is false. Who may open the socket's file may hold the gate.
 
 use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::Path;
@@ -19,6 +22,7 @@ use tokio::sync::watch;
 
 use crate::error::GateError;
 use crate::gate::Gate;
+use crate::handover;
 use crate::hold::{HoldOptions, HoldReport, Holder};
 use crate::register::Attempt;
 
@@ -42,6 +46,7 @@ enum Request {
     Outside,
     Metrics,
     Reload,
+    HandOver { listen: SocketAddr },
 }
 
 /// Holds, and opens again at once.
@@ -92,6 +97,14 @@ async fn serve(stream: UnixStream, gate: Weak<Gate>) {
         }
         let Some(gate) = gate.upgrade() else { return };
         let answer = match serde_json::from_str(&line) {
+            Ok(Request::HandOver { listen }) => match hand_over(&gate, listen, writing.as_ref()).await {
+                // Its answer has gone with the listener.
+                Ok(()) => {
+                    release_elsewhere(gate);
+                    return;
+                }
+                Err(error) => Err(error.to_string()),
+            },
             Ok(request) => act(&gate, request).await,
             Err(error) => Err(error.to_string()),
         };
@@ -112,6 +125,20 @@ async fn serve(stream: UnixStream, gate: Weak<Gate>) {
             return;
         }
     }
+}
+
+/// Gives the listener away. Until the other has it, this gate can go on as it was.
+async fn hand_over(gate: &Gate, listen: SocketAddr, stream: &UnixStream) -> Result<(), GateError> {
+    let listener = gate.make_way(listen)?;
+    let sent = handover::send(stream, "{\"ok\":true}\n", listener.as_fd()).await;
+    match sent {
+        Ok(()) => gate.leave(),
+        Err(source) => {
+            gate.stay();
+            return Err(GateError::Io { what: "hand the listener over".to_owned(), source });
+        }
+    }
+    Ok(())
 }
 
 /// A gate waits for its threads when it is dropped, which a thread of its own must not do.
@@ -144,6 +171,7 @@ async fn act(gate: &Gate, request: Request) -> Result<Value, String> {
             Ok(json!({"backend": backend, "outside": outside}))
         }
         Request::Metrics => Ok(json!({"text": gate.metrics()})),
+        Request::HandOver { .. } => Err("it is asked alone".to_owned()),
         Request::Reload => gate.reload().await.map(|()| json!({})).map_err(text),
     }
 }

@@ -50,6 +50,14 @@ pub enum GateError {
     /// The register does not say what was decided.
     #[error("the register does not say what was decided: {0}")]
     Register(String),
+    /// The gate that was to be followed goes on.
+    #[error("the gate at {path} hands nothing over: {why}")]
+    TakeOver {
+        /// Its control socket.
+        path: String,
+        /// What it said, or what went wrong.
+        why: String,
+    },
     /// A hold is open where none may be, or none is where one must be.
     #[error("{0}")]
     Phase(&'static str),

@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::backend::{self, Connection, Route};
 use crate::config::{Account, BACKLOG, Config};
 use crate::control;
 use crate::error::GateError;
+use crate::handover;
 use crate::hold::{HoldOptions, HoldReport, Holder, Opened};
 use crate::metrics;
 use crate::register::Register;
@@ -31,6 +33,8 @@ use crate::wire::capabilities as cap;
 const SESSIONS: &str = "SELECT id, user, host, time FROM information_schema.processlist \
      WHERE id <> connection_id() AND command NOT IN ('Binlog Dump', 'Binlog Dump GTID', 'Daemon') \
      AND user NOT IN ('system user', 'event_scheduler')";
+/// How often a gate that leaves is looked at.
+const LEFT_LOOK: Duration = Duration::from_millis(100);
 /// Accepted connections that wait for their thread.
 const QUEUE: usize = 256;
 
@@ -55,6 +59,9 @@ pub struct Status {
     pub unchecked: Vec<String>,
     /// The gate has just started and does not know yet which backend is true.
     pub starting: bool,
+    /// Another gate has its listener: it goes when its last client does.
+    #[serde(default)]
+    pub leaving: bool,
     /// Why its register did not let it open when it was last asked.
     pub why: Option<String>,
     /// How the last hold ended.
@@ -73,6 +80,15 @@ pub struct Outsider {
     pub age_s: u64,
 }
 
+/// What becomes of a gate whose listener another one has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaving {
+    /// It accepts nobody any more; so many clients stay.
+    Begun { clients: usize },
+    /// The last one has left.
+    Done,
+}
+
 /// A gate. Dropping it closes the listener and all sessions.
 pub struct Gate {
     shared: Arc<Shared>,
@@ -80,9 +96,14 @@ pub struct Gate {
     address: SocketAddr,
     account: Option<Account>,
     given: Credentials,
-    control: Option<PathBuf>,
+    /// Where its control socket is now.
+    control: Mutex<Option<PathBuf>>,
+    /// The same listener as the one that accepts, to be given away.
+    listener: OwnedFd,
+    took_over: bool,
     runtime: Option<Runtime>,
     stop: watch::Sender<bool>,
+    leaving: watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
 }
 
@@ -150,21 +171,32 @@ impl Gate {
         {
             runtime.spawn(Arc::clone(&holder).start(number, register, deadline));
         }
-        let listener =
-            runtime.block_on(async { listen(config.listen) }).map_err(io(format!("listen on {}", config.listen)))?;
-        let address = listener.local_addr().map_err(io("learn the listener's address"))?;
         let (stop, stopped) = watch::channel(false);
+        let (leaving, leaves) = watch::channel(false);
         let (workers, queues) = start_workers(config.workers, &shared, &stopped)?;
-        runtime.spawn(accept(listener, queues, stopped.clone()));
+        // Last of all, as the gate that it may be taken from serves until then.
+        let given = match &config.control {
+            Some(path) if config.take_over => handover::take(path, config.listen)?,
+            _ => None,
+        };
+        let took_over = given.is_some();
+        let listener = runtime.block_on(async { given.map_or_else(|| listen(config.listen), TcpListener::from_std) });
+        let listener = listener.map_err(io(format!("listen on {}", config.listen)))?;
+        let address = listener.local_addr().map_err(io("learn the listener's address"))?;
+        let same = listener.as_fd().try_clone_to_owned().map_err(io("keep the listener"))?;
+        runtime.spawn(accept(listener, queues, stopped.clone(), leaves));
         let gate = Self {
             shared,
             holder,
             address,
             account: config.account,
             given: config.credentials,
-            control: config.control.clone(),
+            control: Mutex::new(config.control.clone()),
+            listener: same,
+            took_over,
             runtime: Some(runtime),
             stop,
+            leaving,
             workers,
         };
         let gate = Arc::new(gate);
@@ -196,6 +228,75 @@ impl Gate {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Whether its listener was another gate's.
+    #[must_use]
+    pub fn took_over(&self) -> bool {
+        self.took_over
+    }
+
+    /// Tells, on a thread of the gate's own, what becomes of it once another has its listener.
+    pub fn on_leaving(&self, tell: impl Fn(Leaving) + Send + 'static) {
+        let (mut leaving, shared) = (self.leaving.subscribe(), Arc::clone(&self.shared));
+        let Some(runtime) = &self.runtime else { return };
+        runtime.spawn(async move {
+            if leaving.wait_for(|leaving| *leaving).await.is_err() {
+                return;
+            }
+            tell(Leaving::Begun { clients: shared.all_slots().len() });
+            // Twice in a row: a client that was accepted last may not have its place yet.
+            let mut quiet = 0;
+            while quiet < 2 {
+                tokio::time::sleep(LEFT_LOOK).await;
+                quiet = if shared.all_slots().is_empty() { quiet + 1 } else { 0 };
+            }
+            tell(Leaving::Done);
+        });
+    }
+
+    /// Makes way for another gate at the same address: its control socket's place becomes free. Gives the listener.
+    pub(crate) fn make_way(&self, listen: SocketAddr) -> Result<OwnedFd, GateError> {
+        if *self.leaving.borrow() {
+            return Err(GateError::Phase("another gate has followed it already"));
+        }
+        if !self.shared.is_open() {
+            return Err(GateError::Phase("it is held; a gate is followed while it is open"));
+        }
+        if listen != self.address {
+            return Err(GateError::Phase("it listens at another address"));
+        }
+        self.rename_control(|path| {
+            let mut name = path.file_name().unwrap_or_default().to_owned();
+            name.push(format!(".leaving-{}", std::process::id()));
+            path.with_file_name(name)
+        })?;
+        self.listener.try_clone().map_err(io("give the listener away"))
+    }
+
+    /// Nobody has followed after all.
+    pub(crate) fn stay(&self) {
+        let back = self.rename_control(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            path.with_file_name(name.rsplit_once(".leaving-").map_or(name.as_str(), |(before, _)| before))
+        });
+        // Where it cannot be called as before, it answers at its other name.
+        drop(back);
+    }
+
+    /// Accepts nobody any more.
+    pub(crate) fn leave(&self) {
+        self.leaving.send_replace(true);
+    }
+
+    fn rename_control(&self, to: impl FnOnce(&Path) -> PathBuf) -> Result<(), GateError> {
+        let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(path) = control.as_mut() {
+            let renamed = to(path);
+            std::fs::rename(&*path, &renamed).map_err(io(format!("rename {}", path.display())))?;
+            *path = renamed;
+        }
+        Ok(())
     }
 
     /// Closes the gate and waits until open transactions have ended, or opens it again. Blocks its thread meanwhile.
@@ -265,7 +366,8 @@ impl Gate {
             waiting: count(|slot| slot.standing() == Standing::Held),
             open_units: count(|slot| slot.standing().blocks()),
             pinned: count(|slot| !slot.pins().is_empty()),
-            unchecked: self.shared.credentials().unchecked().to_vec(),
+            unchecked: self.shared.credentials().unchecked(),
+            leaving: *self.leaving.borrow(),
             starting: self.holder.held().as_ref().is_some_and(|held| held.starting),
             why: self.holder.why(),
             last_hold: self.holder.last(),
@@ -331,7 +433,7 @@ impl Drop for Gate {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
-        if let Some(path) = &self.control {
+        if let Some(path) = self.control.get_mut().unwrap_or_else(PoisonError::into_inner) {
             let _ = std::fs::remove_file(path);
         }
     }
@@ -367,12 +469,18 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Takes clients in and deals them out to the threads.
-async fn accept(listener: TcpListener, queues: Vec<mpsc::Sender<Arrival>>, mut stopped: watch::Receiver<bool>) {
+/// Takes clients in and deals them out to the threads, which live as long as their queues do.
+async fn accept(
+    listener: TcpListener,
+    queues: Vec<mpsc::Sender<Arrival>>,
+    mut stopped: watch::Receiver<bool>,
+    mut leaves: watch::Receiver<bool>,
+) {
     for queue in queues.iter().cycle() {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stopped.wait_for(|stop| *stop) => return,
+            _ = leaves.wait_for(|leaves| *leaves) => break,
         };
         match accepted {
             Ok((stream, client)) => {
@@ -385,6 +493,9 @@ async fn accept(listener: TcpListener, queues: Vec<mpsc::Sender<Arrival>>, mut s
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
+    drop(listener);
+    // An error is a gate that stops, too.
+    drop(stopped.wait_for(|stop| *stop).await);
 }
 
 /// One thread with all its sessions: nothing of a session ever crosses threads.

@@ -69,6 +69,15 @@ pub(crate) struct Shared {
     next_id: AtomicU32,
 }
 
+/// Somewhere: a number that another gate gave to a client is hardly one of ours, and a KILL of it finds nobody here.
+fn first_id() -> u32 {
+    let mut bytes = [0; 4];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => FIRST_ID + u32::from_ne_bytes(bytes) % (LAST_ID - FIRST_ID),
+        Err(_) => FIRST_ID,
+    }
+}
+
 impl Shared {
     pub(crate) fn new(
         offer: Offer,
@@ -92,7 +101,7 @@ impl Shared {
             slots: Mutex::new(HashMap::new()),
             limit,
             counters: Counters::default(),
-            next_id: AtomicU32::new(FIRST_ID),
+            next_id: AtomicU32::new(first_id()),
         }
     }
 

@@ -49,6 +49,32 @@ fn an_account_with_a_sha2_hash_comes_in_in_full_under_tls_and_then_fast() {
 }
 
 #[test]
+fn an_account_of_ed25519_comes_in_with_its_password_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("accounts.json");
+    fs::write(&path, r#"[{"user": "signer", "password": "a long password"}]"#).unwrap();
+    let Some(mut world) = World::start(1) else { return };
+    world.servers[0]
+        .sql(
+            "install soname 'auth_ed25519';
+             create user signer@'%' identified via ed25519 using password('a long password');
+             create user other@'%' identified via ed25519 using password('x')",
+        )
+        .unwrap();
+    world.config.credentials = Credentials::read(&path).unwrap();
+    world.restart_gate();
+    let enter = |password: &str| {
+        let output = world.cli_as("signer", password, &[], "select current_user()").unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    assert_eq!(enter("a long password"), (true, "current_user()\nsigner@%\n".to_owned()));
+    assert!(!enter("another").0);
+    let unchecked = world.gate().status().unchecked;
+    assert!(unchecked.contains(&"other (ed25519)".to_owned()), "{unchecked:?}");
+    assert!(!unchecked.iter().any(|account| account.starts_with("signer")), "{unchecked:?}");
+}
+
+#[test]
 fn a_backend_is_reached_under_tls_and_hears_the_clients_address() {
     let folder = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();

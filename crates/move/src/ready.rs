@@ -164,13 +164,7 @@ impl Ready {
         tasks.spawn(copier.run((!found.armed).then_some(found.chunks)));
         tasks.spawn(beats(beat, config.name.clone()));
         let pairs = Arc::new(tables.into_iter().zip(targets).collect::<Vec<_>>());
-        let [kept, asked] = verifiers.map(|(source, target)| Verifier {
-            source,
-            target,
-            tables: Arc::clone(&pairs),
-            applied: shared.frontier.applied(),
-            found: verify::Verified::default(),
-        });
+        let [kept, asked] = verifiers.map(|pair| Verifier::new(pair, Arc::clone(&pairs), shared.frontier.applied()));
         let ends = Ends { source: ends, tables: Arc::clone(&pairs), chunk_rows: config.limits.chunk_rows };
         tasks.spawn(verify::keep(kept, ends, Arc::clone(&shared.dirty), is_copied.clone(), shared.frontier.progress()));
         let asked = Asked { source, verifier: asked };

@@ -153,12 +153,12 @@ impl Field<'_> {
         let status = self.world.gate()?.ask(&json!({"do": "status"}))?;
         let clients = status["clients"].as_u64().unwrap_or_default();
         let gate_at = status["epoch"].as_u64().unwrap_or_default();
-        // At c8 the gate goes to the target of its own accord, and at a random instant its sessions may be on their way.
+        // At c8 the gate goes to the target of its own accord, and its sessions follow one by one; so they may at a random instant.
         let at_c8 = matches!(kill.when, When::At { step: "c8", .. });
         let on_the_way = matches!(kill.when, When::Instant(_));
         let cut_off = match kill.victim {
             Victim::Gate => clients,
-            Victim::Source if gate_at < epoch || on_the_way => clients,
+            Victim::Source if gate_at < epoch || at_c8 || on_the_way => clients,
             Victim::Target if gate_at >= epoch || at_c8 => clients,
             _ => 0,
         };

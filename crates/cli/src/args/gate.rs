@@ -131,6 +131,9 @@ pub(crate) struct ServeArgs {
     /// The socket that takes hold, switch and release [default: $PITON_GATE, else gate.sock here]
     #[arg(long, value_name = "SOCKET")]
     pub(crate) control: Option<PathBuf>,
+    /// Take the listener over from the gate that runs here (it has the control socket); its clients stay with it until they leave
+    #[arg(long)]
+    pub(crate) take_over: bool,
     /// The certificates that clients see, the gate's own first (PEM); without, one is made at the start
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,

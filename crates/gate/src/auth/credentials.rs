@@ -92,7 +92,7 @@ impl Identity {
 pub struct Credentials {
     accounts: HashMap<Vec<u8>, Vec<Secret>>,
     /// Accounts of a backend whose proof the gate does not know, with their plugin.
-    unchecked: Vec<String>,
+    unchecked: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 #[derive(Deserialize)]
@@ -151,16 +151,19 @@ impl Credentials {
         };
         let known = secret.is_some();
         if !known {
-            let name = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            self.unchecked.push(format!("{} ({})", name(user), name(plugin)));
+            self.unchecked.push((user.to_vec(), plugin.to_vec()));
         }
         secret.into_iter().for_each(|secret| self.add(user, secret));
         known
     }
 
-    /// Accounts that cannot come in: user and plugin.
-    pub(crate) fn unchecked(&self) -> &[String] {
-        &self.unchecked
+    /// Accounts that cannot come in: user and plugin. One of ed25519 whose password was given can.
+    pub(crate) fn unchecked(&self) -> Vec<String> {
+        let name = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let is_given = |user: &[u8]| self.of(user).iter().any(|secret| matches!(secret, Secret::Password(_)));
+        let unknown =
+            self.unchecked.iter().filter(|(user, plugin)| plugin != super::ED25519_ACCOUNT || !is_given(user));
+        unknown.map(|(user, plugin)| format!("{} ({})", name(user), name(plugin))).collect()
     }
 
     fn add(&mut self, user: &[u8], secret: Secret) {

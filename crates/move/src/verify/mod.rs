@@ -28,6 +28,8 @@ use crate::schema::{Dialect, Kind, Table};
 
 /// How often a row may change while it is looked at, before its table counts as too busy to verify now.
 const MOST_LOOKS: usize = 50;
+/// How often a chunk is summed up before its rows are read: one of its rows may have been on its way. Reading costs several sums.
+const MOST_SUMS: usize = 3;
 /// Differences that are kept; there may be as many as rows.
 const MOST_DIFFERENCES: usize = 1000;
 /// Dirty keys looked at together.
@@ -71,6 +73,8 @@ pub(crate) struct Verifier {
     pub(crate) tables: Arc<Vec<(Table, Table)>>,
     pub(crate) applied: watch::Receiver<Position>,
     pub(crate) found: Verified,
+    /// The last chunk differed however often it was summed up: the next one is read at once.
+    pub(crate) changes_too_often: bool,
 }
 
 /// Where the chunks of a table end, on a session of its own: the next end is looked for while a chunk is summed up.
@@ -130,13 +134,17 @@ impl Verifier {
         tables: Arc<Vec<(Table, Table)>>,
         applied: watch::Receiver<Position>,
     ) -> Result<Self> {
-        Ok(Self {
-            source: crate::session::open(Side::Source, &config.source).await?,
-            target: crate::session::open(Side::Target, &config.target).await?,
-            tables,
-            applied,
-            found: Verified::default(),
-        })
+        let source = crate::session::open(Side::Source, &config.source).await?;
+        let target = crate::session::open(Side::Target, &config.target).await?;
+        Ok(Self::new((source, target), tables, applied))
+    }
+
+    pub(crate) fn new(
+        (source, target): (Conn, Conn),
+        tables: Arc<Vec<(Table, Table)>>,
+        applied: watch::Receiver<Position>,
+    ) -> Self {
+        Self { source, target, tables, applied, found: Verified::default(), changes_too_often: false }
     }
 
     /// All tables, whole. What is found counts for what is dirty, too: nobody has to pass over them again.
@@ -250,15 +258,26 @@ impl Verifier {
             sql
         };
         if let (Some(our_sum), Some(their_sum)) = (sum(ours, theirs), sum(theirs, theirs)) {
-            let (ours, theirs) = tokio::join!(
-                self.source.query_first::<(u64, u64), _>(statement(ours, &format!("COUNT(*), {our_sum}"))),
-                self.target.query_first::<(u64, u64), _>(statement(theirs, &format!("COUNT(*), {their_sum}")))
-            );
-            let ours = ours.map_err(MoveError::server(Side::Source, "sum up a chunk"))?;
-            let theirs = theirs.map_err(MoveError::server(Side::Target, "sum up a chunk"))?;
-            self.found.rows += ours.map_or(0, |(rows, _)| rows);
-            if ours == theirs {
-                return Ok(Vec::new());
+            let (our_sql, their_sql) = (format!("COUNT(*), {our_sum}"), format!("COUNT(*), {their_sum}"));
+            let (our_sql, their_sql) = (statement(ours, &our_sql), statement(theirs, &their_sql));
+            let most = if self.changes_too_often { 1 } else { MOST_SUMS };
+            for look in 1..=most {
+                let (ours, theirs) = tokio::join!(
+                    self.source.query_first::<(u64, u64), _>(our_sql.clone()),
+                    self.target.query_first::<(u64, u64), _>(their_sql.clone())
+                );
+                let ours = ours.map_err(MoveError::server(Side::Source, "sum up a chunk"))?;
+                let theirs = theirs.map_err(MoveError::server(Side::Target, "sum up a chunk"))?;
+                if ours == theirs || look == most {
+                    self.found.rows += ours.map_or(0, |(rows, _)| rows);
+                    self.changes_too_often = ours != theirs;
+                }
+                if ours == theirs {
+                    return Ok(Vec::new());
+                }
+                if look < most {
+                    self.pass().await?;
+                }
             }
         }
         let sql = (statement(ours, &ours.select_list()), statement(theirs, &theirs.select_list()));

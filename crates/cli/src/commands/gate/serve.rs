@@ -7,11 +7,12 @@ use crate::commands::gate;
 use crate::error::{CliError, Kind};
 use crate::exit::Exit;
 use crate::print;
-use piton_gate::{ClientTls, Config, Credentials, Gate};
+use crate::ui::text::count;
+use piton_gate::{ClientTls, Config, Credentials, Gate, Leaving};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 /// Descriptors that are no client's: sockets, event loops, registers.
@@ -33,6 +34,13 @@ pub(crate) fn run(args: ServeArgs) -> Result<Exit, CliError> {
     let gate =
         started.map_err(|error| CliError::new(Kind::GateNotStarted, "the gate cannot be started").source(error))?;
     print::line(&format!("listening on {}, control at {}", gate.address(), control.display()));
+    if args.take_over {
+        print::line(if gate.took_over() {
+            "taken over from the gate before"
+        } else {
+            "there was no gate to take over"
+        });
+    }
     let mut told = false;
     while gate.status().starting {
         if let Some(signal) = signals.pending().next() {
@@ -47,11 +55,37 @@ pub(crate) fn run(args: ServeArgs) -> Result<Exit, CliError> {
     }
     let status = gate.status();
     print::line(&format!("open to {} (epoch {})", status.backend, status.epoch));
-    let signal = signals.forever().next();
-    let clients = gate.status().clients;
-    drop(gate);
-    print::note(&format!("ended by signal {}; {clients} clients were connected", signal.unwrap_or_default()));
+    let (tell, told) = mpsc::channel();
+    let leaving = tell.clone();
+    // Whoever listens ends with this process.
+    gate.on_leaving(move |what| drop(leaving.send(End::Leaving(what))));
+    std::thread::spawn(move || signals.forever().for_each(|signal| drop(tell.send(End::Signal(signal)))));
+    for end in told {
+        match end {
+            End::Leaving(Leaving::Begun { clients }) => {
+                let clients = count(clients as u64, "client");
+                print::line(&format!("another gate has followed; {clients} may stay until they leave"));
+            }
+            End::Leaving(Leaving::Done) => {
+                drop(gate);
+                print::note("the last client has left");
+                break;
+            }
+            End::Signal(signal) => {
+                let clients = gate.status().clients;
+                drop(gate);
+                print::note(&format!("ended by signal {signal}; {clients} clients were connected"));
+                break;
+            }
+        }
+    }
     Ok(Exit::Done)
+}
+
+/// What may end a gate.
+enum End {
+    Signal(i32),
+    Leaving(Leaving),
 }
 
 /// Each client is two descriptors. What the machine allows is taken, and it is said when that is too little.
@@ -89,5 +123,6 @@ fn config(args: &ServeArgs) -> Result<Config, CliError> {
     config.workers = args.workers;
     config.connections = args.connections;
     config.control = Some(gate::control(args.control.as_ref()));
+    config.take_over = args.take_over;
     Ok(config)
 }

@@ -23,8 +23,8 @@ pub(super) fn end(how: HoldEnd) -> &'static str {
 }
 
 pub(super) fn status(status: &Status) -> String {
-    let Status { epoch, backend, held, starting, why, clients, waiting, open_units, pinned, last_hold, unchecked } =
-        status;
+    let Status { epoch, backend, held, starting, leaving, why, clients, waiting, .. } = status;
+    let Status { open_units, pinned, last_hold, unchecked, .. } = status;
     let phase = match (starting, held) {
         (true, _) => "held until the registers say which backend is true".to_owned(),
         (false, true) => format!("held before {backend} (epoch {epoch})"),
@@ -32,6 +32,9 @@ pub(super) fn status(status: &Status) -> String {
     };
     let clients = count(*clients as u64, "client");
     let mut text = format!("{phase}\n  {clients}: {open_units} busy, {waiting} held, {pinned} that cannot move\n");
+    if *leaving {
+        text.push_str("  leaving: another gate has its listener, and it goes with its last client\n");
+    }
     if let Some(why) = why {
         let _ = writeln!(text, "  register: {}", printable(why));
     }
